@@ -1,0 +1,43 @@
+# The commands of this project. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help env run demo test check lock clean
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PY   ?= python3
+DATA ?= ./data
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(VENV)/ok  ## the virtual environment alone: .venv/bin/certctl
+
+$(VENV)/ok: requirements-dev.lock pyproject.toml
+	@$(PY) -m venv $(VENV) || { echo "first: apt-get install -y make python3-venv"; exit 1; }
+	@echo "installing the locked dependencies (once; about half a minute)"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: env  ## a certificate authority in ./data, served on 127.0.0.1 until Ctrl-C
+	@$(BIN)/certctl serve --data $(DATA)
+
+check: env  ## lint, types, import rules, dead dependencies, docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/codespell
+	$(BIN)/sphinx-build -q -W -n -b html docs docs/_build/html
+
+test: env  ## the whole suite (as root it installs the Debian packages it needs)
+	@tools/install-test-packages
+	$(BIN)/pytest
+
+lock:  ## resolve pyproject.toml into the two hashed lock files (needs uv)
+	uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras pyproject.toml -o requirements.lock
+	uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras --group dev --group docs -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:  ## remove the environment and build output (never ./data)
+	rm -rf $(VENV) docs/_build .mypy_cache .ruff_cache .pytest_cache
