@@ -1,0 +1,76 @@
+"""SQL that is written once as SQLAlchemy Core and compiled once per engine.
+
+The hot path hands the driver finished text and a tuple: going through SQLAlchemy's execution
+costs more than the database does (docs/performance.md). `Statement` keeps what Core is good at
+(one source for two dialects, columns that must exist) and leaves the rest out.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import Table, bindparam, insert, select
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import ClauseElement
+
+SQLITE: Final = 0
+POSTGRESQL: Final = 1
+_DIALECTS: Final[tuple[Dialect, Dialect]] = (sqlite_dialect(), asyncpg_dialect())  # type: ignore[no-untyped-call]
+
+
+class Statement:
+    """One statement with named parameters; a name that is not given falls back to a literal's value."""
+
+    __slots__ = ("_clause", "_forms")
+
+    def __init__(self, clause: ClauseElement) -> None:
+        self._clause = clause
+        self._forms: list[_Form | None] = [None, None]
+
+    def bind(self, engine: int, values: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+        """The SQL text for `engine` and its parameters in order; KeyError names a missing one."""
+        form = self._forms[engine]
+        if form is None:
+            form = self._forms[engine] = _Form(self._clause, _DIALECTS[engine])
+        return form.sql, form.arrange(values)
+
+    def __repr__(self) -> str:
+        """The statement's text, never a value."""
+        return f"Statement({str(self._clause)!r})"
+
+
+class _Form:
+    """A statement compiled for one engine."""
+
+    __slots__ = ("literals", "names", "sql")
+
+    def __init__(self, clause: ClauseElement, dialect: Dialect) -> None:
+        compiled = clause.compile(dialect=dialect)
+        self.sql = str(compiled)
+        self.names: tuple[str, ...] = tuple(compiled.positiontup or ())  # type: ignore[attr-defined]
+        required = {bind.key for bind in compiled.binds.values() if bind.required}  # type: ignore[attr-defined]
+        self.literals = {key: value for key, value in compiled.params.items() if key not in required}
+
+    def arrange(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        if self.literals:
+            literals = self.literals
+            return tuple([values[n] if n in values else literals[n] for n in self.names])
+        return tuple([values[n] for n in self.names])
+
+
+def insert_row(table: Table) -> Statement:
+    """An insert of one whole row; every column is a parameter of its own name."""
+    return Statement(insert(table).values({c.name: bindparam(c.name) for c in table.columns}))
+
+
+def columns_of(record: type, table: Table) -> list[Any]:
+    """The columns of `table` in the order of the fields of the dataclass `record`."""
+    return [table.c[name] for name in record.__dataclass_fields__]  # type: ignore[attr-defined]
+
+
+def select_by(record: type, table: Table, *keys: str) -> Statement:
+    """The row of `table` whose columns `keys` equal the parameters of the same names, as `record` reads it."""
+    return Statement(
+        select(*columns_of(record, table)).where(*[table.c[key] == bindparam(key) for key in keys])
+    )
