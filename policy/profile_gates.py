@@ -1,0 +1,146 @@
+"""The sections that say who lets a request through: the approval section and the ACME section."""
+
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field, model_validator
+
+from policy.profile_sections import NetworkSet, Section
+from policy.profile_values import Duration, IPNetwork, Line, Once, Slug
+
+
+class ApprovalCovers(StrEnum):
+    """What an approval speaks for: the one key that was shown, or the names with any key."""
+
+    KEY = "key"
+    NAMES = "names"
+
+
+def _role_without_group(fields: dict[str, Any]) -> str | None:
+    return None if fields.get("group") else "approver"
+
+
+class ApprovalRules(Section):
+    """Who must say yes, how long the question stands, and how long a yes can be collected."""
+
+    approvers: int = Field(default=1, ge=1, le=10)
+    """Distinct principals, none of them in the request's own line."""
+    group: Slug | None = None
+    """The group whose members may decide, instead of a role."""
+    role: Slug | None = Field(default_factory=_role_without_group)
+    """The role that may decide: "approver" unless a group is named."""
+    expires: Duration = timedelta(days=7)
+    """An approval undecided for so long is expired: the request is cancelled."""
+    reuse_window: Duration = timedelta(days=7)
+    """With covers = "names": how long after the request a new order for the same names may use its approval, once."""
+    covers: ApprovalCovers = ApprovalCovers.NAMES
+
+    @model_validator(mode="after")
+    def _one_circle(self) -> Self:
+        if (self.role is None) == (self.group is None):
+            raise ValueError("name one circle whose members decide: a role or a group")
+        if self.expires < timedelta(minutes=1):
+            raise ValueError("expires must leave a person at least 1m")
+        if (
+            self.covers is ApprovalCovers.KEY
+            and "reuse_window" in self.model_fields_set
+            and self.reuse_window
+        ):
+            raise ValueError('reuse_window means nothing with covers = "key": remove it, or write "0s"')
+        return self
+
+
+class ACMEMode(StrEnum):
+    """How an ACME account comes to its names: it proves control, or it is trusted within the profile."""
+
+    CHALLENGE = "challenge"
+    TRUSTED = "trusted"
+
+
+class ChallengeType(StrEnum):
+    """RFC 8555 8.3 and 8.4, RFC 8737."""
+
+    HTTP_01 = "http-01"
+    DNS_01 = "dns-01"
+    TLS_ALPN_01 = "tls-alpn-01"
+
+
+_EVERYWHERE: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+_NEVER_A_SERVER: Final = tuple(
+    map(ip_network, ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "fe80::/10", "ff00::/8"))
+)
+"""Link-local (where clouds keep their metadata services), multicast, unspecified and reserved addresses."""
+
+_NAT64: Final = ip_network("64:ff9b::/96")
+
+
+class ACMERules(Section):
+    """What an ACME client must show, and where the server may go to look at it."""
+
+    enabled: bool = True
+    mode: ACMEMode = ACMEMode.CHALLENGE
+    challenges: Annotated[tuple[ChallengeType, ...], Field(min_length=1), *Once] = tuple(ChallengeType)
+    external_account_required: bool = False
+    trusted_without_external_account: Annotated[Line, Field(min_length=20)] | None = None
+    """Why mode = "trusted" is safe here although anybody can make an account: the operator's own sentence."""
+    allowed_networks: Annotated[tuple[IPNetwork, ...], Field(min_length=1), *Once] = _EVERYWHERE
+    denied_networks: Annotated[tuple[IPNetwork, ...], *Once] = _NEVER_A_SERVER
+    """Where validation never connects; stronger than allowed_networks."""
+    authorization_reuse: Duration = timedelta(0)
+    """How long a valid authorization serves further orders of its account; 0s = each order proves anew."""
+    order_lifetime: Duration = timedelta(days=7)
+    caa: bool = False
+    """Whether CAA records (RFC 8659) are asked before issuing and must name this authority or nobody."""
+
+    @model_validator(mode="after")
+    def _trust_is_reasoned(self) -> Self:
+        sentence = self.trusted_without_external_account
+        if sentence is not None and len(sentence.strip()) < 20:
+            raise ValueError("trusted_without_external_account must give the reason in a sentence")
+        open_trust = self.mode is ACMEMode.TRUSTED and not self.external_account_required
+        if open_trust and sentence is None:
+            raise ValueError(
+                'mode = "trusted" gives every account the profile\'s names without proof: set '
+                "external_account_required = true, or write in trusted_without_external_account, as a "
+                "sentence of at least 20 characters, why that is safe here"
+            )
+        if sentence is not None and not open_trust:
+            raise ValueError(
+                'trusted_without_external_account is for mode = "trusted" with '
+                "external_account_required = false: remove it"
+            )
+        if not timedelta(minutes=10) <= self.order_lifetime <= timedelta(days=90):
+            raise ValueError("order_lifetime lies between 10m and 90d")
+        return self
+
+    @cached_property
+    def _allowed(self) -> NetworkSet:
+        return NetworkSet(self.allowed_networks)
+
+    @cached_property
+    def _denied(self) -> NetworkSet:
+        return NetworkSet(self.denied_networks)
+
+    def may_connect(self, address: str) -> bool:
+        """Whether validation may connect to this IP address (text, no zone).
+
+        An IPv6 address that carries an IPv4 one (mapped, 6to4, NAT64) is refused when that one is, so that a
+        denied network is not reached by another spelling. Raises ValueError for what is no address.
+        """
+        parsed = ip_address(address)
+        carried = None
+        if isinstance(parsed, IPv6Address):
+            if parsed.ipv4_mapped is not None:
+                parsed = parsed.ipv4_mapped  # sockets treat the two alike
+            elif parsed.sixtofour is not None:
+                carried = int(parsed.sixtofour)
+            elif parsed in _NAT64:
+                carried = int(parsed) & 0xFFFFFFFF
+        if self._denied.holds(parsed.version, int(parsed)):
+            return False
+        if carried is not None and self._denied.holds(4, carried):
+            return False
+        return self._allowed.holds(parsed.version, int(parsed))
