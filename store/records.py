@@ -177,7 +177,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A question put to people, bound by digest to what was asked."""
+    """A question put to people, bound by digest to what was asked.
+
+    Once given it may be used for `reuse_window` milliseconds, once.
+    """
 
     id: ApprovalId
     digest: str
@@ -189,7 +192,7 @@ class Approval:
     status: ApprovalStatus
     requested_at: Millis
     expires_at: Millis
-    reuse_until: Millis
+    reuse_window: int
     ended_at: Millis | None
 
 

@@ -149,7 +149,7 @@ approvals = Table(
     _words("status"),
     _time("requested_at"),
     _time("expires_at"),
-    _time("reuse_until"),
+    Column("reuse_window", BigInteger, nullable=False),
     _time("ended_at", optional=True),
     Index("ix_approvals_status_expires_at", "status", "expires_at"),
     Index("ix_approvals_digest", "digest"),

@@ -184,7 +184,7 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
             "role",
             "requested_at",
             "expires_at",
-            "reuse_until",
+            "reuse_window",
         ),
     ),
     Guard(

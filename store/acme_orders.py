@@ -1,0 +1,107 @@
+"""ACME orders. What follows from authorizations, job and clock is not stored a second time."""
+
+from typing import Any, Final
+
+from sqlalchemy import bindparam, null, select, update
+
+from store.acme_authorizations import authorization_of
+from store.database import Row, Transaction
+from store.ids import AccountId, AuthorizationId, JobId, OrderId
+from store.records import Authorization, Order
+from store.schema import acme_authorizations, acme_order_authorizations, acme_orders
+from store.statements import Statement, columns_of, insert_row, select_by
+
+_INSERT: Final = insert_row(acme_orders)
+_INSERT_LINK: Final = insert_row(acme_order_authorizations)
+_GET: Final = select_by(Order, acme_orders, "id")
+_BY_JOB: Final = select_by(Order, acme_orders, "job_id")
+_AUTHORIZATIONS: Final = Statement(
+    select(*columns_of(Authorization, acme_authorizations))
+    .join(
+        acme_order_authorizations,
+        acme_order_authorizations.c.authorization_id == acme_authorizations.c.id,
+    )
+    .where(acme_order_authorizations.c.order_id == bindparam("order_id"))
+    .order_by(acme_order_authorizations.c.position)
+)
+_PAGE: Final = Statement(
+    select(acme_orders.c.id)
+    .where(acme_orders.c.account_id == bindparam("account_id"), acme_orders.c.id > bindparam("after"))
+    .order_by(acme_orders.c.id)
+    .limit(bindparam("most"))
+)
+_FINALIZE: Final = Statement(
+    update(acme_orders)
+    .where(
+        acme_orders.c.id == bindparam("key"),
+        acme_orders.c.job_id.is_(null()),
+        acme_orders.c.error.is_(null()),
+    )
+    .values(job_id=bindparam("to_job"))
+)
+_REFUSE: Final = Statement(
+    update(acme_orders)
+    .where(
+        acme_orders.c.id == bindparam("key"),
+        acme_orders.c.job_id.is_(null()),
+        acme_orders.c.error.is_(null()),
+    )
+    .values(error=bindparam("problem"))
+)
+
+
+async def insert(tx: Transaction, order: Order, authorizations: list[AuthorizationId]) -> None:
+    """Add an order over authorizations that exist."""
+    await tx.execute(
+        _INSERT,
+        id=order.id,
+        account_id=order.account_id,
+        profile=order.profile,
+        profile_version=order.profile_version,
+        identifiers=order.identifiers,
+        not_before=order.not_before,
+        not_after=order.not_after,
+        expires_at=order.expires_at,
+        job_id=order.job_id,
+        error=order.error,
+        created_at=order.created_at,
+    )
+    for position, authorization_id in enumerate(authorizations):
+        await tx.execute(
+            _INSERT_LINK, order_id=order.id, position=position, authorization_id=authorization_id
+        )
+
+
+async def get(tx: Transaction, order_id: OrderId) -> Order | None:
+    """The order of that id."""
+    return _order(await tx.one(_GET, id=order_id))
+
+
+async def of_job(tx: Transaction, job_id: JobId) -> Order | None:
+    """The order that the job serves."""
+    return _order(await tx.one(_BY_JOB, job_id=job_id))
+
+
+async def authorizations(tx: Transaction, order_id: OrderId) -> list[Authorization]:
+    """Its authorizations, in the order in which they were made."""
+    return [authorization_of(row) for row in await tx.all(_AUTHORIZATIONS, order_id=order_id)]
+
+
+async def page(tx: Transaction, account_id: AccountId, after: str, most: int) -> list[OrderId]:
+    """The ids of an account's orders, oldest first, beyond `after`."""
+    return [OrderId(row[0]) for row in await tx.all(_PAGE, account_id=account_id, after=after, most=most)]
+
+
+async def finalize(tx: Transaction, order_id: OrderId, job_id: JobId) -> bool:
+    """Give the order its one job; False if it has one, or was refused: one finalize wins."""
+    return await tx.execute(_FINALIZE, key=order_id, to_job=job_id) == 1
+
+
+async def refuse(tx: Transaction, order_id: OrderId, problem: str) -> bool:
+    """Make the order invalid for the reason in `problem` (JSON); False if it has a job, or was refused."""
+    return await tx.execute(_REFUSE, key=order_id, problem=problem) == 1
+
+
+def _order(row: Row | None) -> Order | None:
+    values: tuple[Any, ...] | None = row
+    return None if values is None else Order(*values)

@@ -1,0 +1,63 @@
+"""Opening the database that a URL names."""
+
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from store.database import Database
+from store.migrate import migrate
+from store.sqlite import SqliteDatabase, create_engine
+
+_MODE: Final = 0o600
+
+
+class UnknownDatabase(ValueError):
+    """The URL names no engine that certctl knows."""
+
+
+async def open_database(url: str, *, upgrade: bool = True) -> Database:
+    """An open database at the newest schema; make it inside the event loop that will use it.
+
+    `url` is `sqlite:///path` or `postgresql://user@host/name`. Raises UnknownDatabase, StorageFailed
+    or SchemaTooNew.
+    """
+    try:
+        parts = make_url(url)
+    except ArgumentError as error:
+        raise UnknownDatabase("[database] url: neither sqlite:///path nor postgresql://...") from error
+    match parts.get_backend_name(), parts.database:
+        case "sqlite", str(path) if path:
+            return await _open_sqlite(Path(path), upgrade=upgrade)
+        case "postgresql", _:
+            return await _open_postgres(
+                parts.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False),
+                upgrade=upgrade,
+            )
+    raise UnknownDatabase("[database] url: neither sqlite:///path nor postgresql://...")
+
+
+async def _open_sqlite(path: Path, *, upgrade: bool) -> Database:
+    if upgrade:
+        _create(path)
+        engine = create_engine(path)
+        try:
+            await migrate(engine)
+        finally:
+            await engine.dispose()
+    return SqliteDatabase(path)
+
+
+def _create(path: Path) -> None:
+    # SQLite itself would make the file readable for everybody.
+    path.touch(mode=_MODE)
+
+
+async def _open_postgres(url: str, *, upgrade: bool) -> Database:
+    from store.postgres import PostgresDatabase  # noqa: PLC0415 - asyncpg is an extra
+
+    database = await PostgresDatabase.connect(url)
+    if upgrade:
+        await migrate(database.engine)
+    return database
