@@ -1,5 +1,6 @@
 """The subject of a certificate as a profile rules it: fields taken from the request, fields fixed, the CN."""
 
+import re
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Final, Self
@@ -50,6 +51,8 @@ SUBJECT_FIELDS: Final[dict[SubjectField, tuple[ObjectIdentifier, int]]] = {
 }
 """Each field's type and the most characters it may have (RFC 5280 appendix A.1, ours where that is wider)."""
 
+_PRINTABLE_STRING: Final = re.compile(r"[A-Za-z0-9 '()+,./:=?-]+")
+
 COMMON_NAME_MAX: Final = 64
 """RFC 5280 appendix A.1, ub-common-name."""
 
@@ -69,8 +72,8 @@ def check_subject_text(field: SubjectField, text: object) -> str:
         raise SubjectText(f"{field} holds characters that cannot be printed")
     if field is SubjectField.COUNTRY and not (len(text) == 2 and text.isascii() and text.isupper()):
         raise SubjectText("country is two capital letters (ISO 3166)")
-    if field is SubjectField.SERIAL_NUMBER and not text.isascii():
-        raise SubjectText("serial_number is ASCII text")
+    if field is SubjectField.SERIAL_NUMBER and not _PRINTABLE_STRING.fullmatch(text):
+        raise SubjectText("serial_number is letters, digits, spaces and '()+,-./:=?")
     return text
 
 

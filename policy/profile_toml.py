@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails
 MAX_SIZE: Final = 256 * 1024
 """The largest file or definition that is read, in bytes."""
 MAX_PROFILES: Final = 500
+_SHOWN: Final = 63
+"""Characters of a foreign name in a message: the length of the longest slug."""
 
 
 class ProfileRefused(ValueError):
@@ -32,10 +34,12 @@ def read_tables(data: bytes) -> list[dict[str, Any]]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ProfileRefused([f"line {line}: the file is not UTF-8 text"]) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also numbers of thousands of digits
         raise ProfileRefused([f"the file is not TOML: {error}"]) from None
     tables = document.pop("profile", None)
-    problems = [f"unknown top-level entry {key!r}: a file holds [[profile]] tables only" for key in document]
+    problems = [
+        f"unknown top-level entry {key[:_SHOWN]!r}: a file holds [[profile]] tables only" for key in document
+    ]
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         problems.append("the file holds no [[profile]] table (two brackets on each side)")
         tables = []
@@ -43,23 +47,25 @@ def read_tables(data: bytes) -> list[dict[str, Any]]:
         problems.append(f"the file holds more than {MAX_PROFILES} profiles: split it")
     for index, table in enumerate(tables):
         problems += [
-            f"line {line_of(data, index, path)}: {path}: a bare date or time means nothing here: write text in quotes"
-            for path in _times(table, "")
+            f"line {line_of(data, index, path)}: {path}: no field takes a bare date or such a number"
+            for path in _not_json(table, "")
         ]
     if problems:
         raise ProfileRefused(problems)
     return tables
 
 
-def _times(value: object, path: str) -> Iterator[str]:
-    """The paths of values that JSON cannot write."""
+def _not_json(value: object, path: str) -> Iterator[str]:
+    """The paths of values that JSON cannot write, or not in a bounded number of digits."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _times(inner, f"{path}.{key}" if path else key)
+            yield from _not_json(inner, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _times(inner, f"{path}.{index}")
-    elif isinstance(value, datetime | date | time):
+            yield from _not_json(inner, f"{path}.{index}")
+    elif isinstance(value, datetime | date | time | float) or (
+        isinstance(value, int) and abs(value) >= 2**63
+    ):
         yield path
 
 
@@ -71,7 +77,7 @@ def explain(model: type[BaseModel], error: ValidationError) -> list[tuple[str, s
 
 
 def _path(detail: ErrorDetails) -> str:
-    return ".".join(str(part) for part in detail["loc"])
+    return ".".join(str(part)[:_SHOWN] for part in detail["loc"])
 
 
 _PLAIN_WORDS: Final = {

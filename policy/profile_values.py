@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
+from ca import der, oids
 from ca.names import parse_identifier
 
 Network = IPv4Network | IPv6Network
@@ -84,21 +85,20 @@ def _email_domain(value: str) -> str:
     return _dns_name(value)
 
 
-_URI_PREFIX: Final = re.compile(r"[a-z][a-z0-9+.-]{0,31}:[!-~]{0,1000}")
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,31}:")
 
 
 def _uri_prefix(value: str) -> str:
-    if not _URI_PREFIX.fullmatch(value) or not value.endswith(("/", ":")):
-        raise ValueError(
-            'write a URI prefix with its scheme and end it where a part ends, in "/" or ":": "https://a.example/dev/"'
-        )
     if value.startswith("spiffe:"):
         raise ValueError(
             "write SPIFFE identities as identifiers.uri.spiffe = [{trust_domain = ..., paths = [...]}]"
         )
-    if "@" in value:
-        raise ValueError("a URI with a user name in it cannot be allowed")
-    return value
+    if _SCHEME.fullmatch(value):
+        return value
+    if not value.endswith(("/", ":")):
+        raise ValueError('end a URI prefix where a part ends, in "/" or ":", or "/dev" would allow "/devil"')
+    # In the spelling that names are compared in: a prefix in any other would never match.
+    return parse_identifier("uri", value).value
 
 
 _TRUST_DOMAIN: Final = re.compile(r"[a-z0-9._-]{1,255}")
@@ -139,29 +139,8 @@ def _printable(value: str) -> str:
     return value
 
 
-KEY_USAGES: Final = (
-    "digitalSignature",
-    "contentCommitment",
-    "keyEncipherment",
-    "dataEncipherment",
-    "keyAgreement",
-    "encipherOnly",
-    "decipherOnly",
-)
-"""RFC 5280 4.2.1.3 without keyCertSign and cRLSign: a profile describes subscribers, never authorities."""
-
-PURPOSES: Final = {
-    "serverAuth": "1.3.6.1.5.5.7.3.1",
-    "clientAuth": "1.3.6.1.5.5.7.3.2",
-    "codeSigning": "1.3.6.1.5.5.7.3.3",
-    "emailProtection": "1.3.6.1.5.5.7.3.4",
-    "timeStamping": "1.3.6.1.5.5.7.3.8",
-    "OCSPSigning": "1.3.6.1.5.5.7.3.9",
-}
-"""RFC 5280 4.2.1.12: the purposes that have a name here; any other is written as a dotted OID."""
-
-_PURPOSE_NAMES: Final = {oid: name for name, oid in PURPOSES.items()}
-_OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,17})){2,30}")
+KEY_USAGES: Final = tuple(name for name in oids.KEY_USAGE_BITS if name not in {"keyCertSign", "cRLSign"})
+"""RFC 5280 4.2.1.3 without the usages of authorities: a profile describes subscribers."""
 
 
 def _key_usage(value: str) -> str:
@@ -171,11 +150,18 @@ def _key_usage(value: str) -> str:
 
 
 def _purpose(value: str) -> str:
-    value = _PURPOSE_NAMES.get(value, value)
-    if value == "2.5.29.37.0":
+    value = oids.EXTENDED_KEY_USAGE_NAMES.get(value, value)
+    if value == "anyExtendedKeyUsage":
         raise ValueError("anyExtendedKeyUsage would allow every purpose there is: name the purposes")
-    if value not in PURPOSES and not _OID.fullmatch(value):
-        raise ValueError(f"one of {', '.join(PURPOSES)}, or a dotted object identifier")
+    if value in oids.EXTENDED_KEY_USAGES:
+        return value
+    try:
+        if len(value) > 100:
+            raise ValueError  # noqa: TRY301 - as long as no identifier is
+        der.oid(value)
+    except ValueError:
+        known = ", ".join(name for name in oids.EXTENDED_KEY_USAGES if name != "anyExtendedKeyUsage")
+        raise ValueError(f"one of {known}, or a dotted object identifier") from None
     return value
 
 

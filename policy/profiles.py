@@ -8,7 +8,6 @@ it: a profile that exists can be enforced, and one that cannot be read refuses e
 import hashlib
 import json
 from enum import StrEnum
-from functools import cached_property
 from typing import Annotated, Any, Final, Self
 
 import tomli_w
@@ -19,7 +18,7 @@ from policy.profile_gates import ACMERules, ApprovalCovers, ApprovalRules
 from policy.profile_sections import DNSRules, IdentifierRules, IPRules, KeyRules, Section, ValidityRules
 from policy.profile_subject import CommonName, SubjectRules
 from policy.profile_toml import MAX_SIZE, ProfileRefused, explain, line_of, read_tables
-from policy.profile_values import PURPOSES, KeyUsage, Line, Once, Purpose, Slug, read_network
+from policy.profile_values import KeyUsage, Line, Once, Purpose, Slug, read_network
 
 __all__ = [
     "DEFAULT",
@@ -105,11 +104,6 @@ class Profile(Section):
             )
         return self
 
-    @cached_property
-    def purposes(self) -> tuple[str, ...]:
-        """The extended key usages as dotted object identifiers."""
-        return tuple(PURPOSES.get(purpose, purpose) for purpose in self.extended_key_usage)
-
     def key_usage_for(self, algorithm: KeyAlgorithm) -> tuple[str, ...]:
         """The key usages of a certificate for a key of this algorithm, by their RFC 5280 names."""
         able = _USAGES_OF_KEY.get(algorithm, _SIGNING)
@@ -152,7 +146,7 @@ def parse_toml(data: bytes) -> list[Profile]:
     problems: list[str] = []
     for index, table in enumerate(read_tables(data)):
         name = table.get("name")
-        whose = (
+        whose = f'profile "{name[:63]}"' if isinstance(name, str) and name.isprintable() else f"profile {index + 1}"
             f'profile "{name}"' if isinstance(name, str) and name.isprintable() else f"profile {index + 1}"
         )
         try:

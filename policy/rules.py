@@ -8,19 +8,19 @@ subject fields that the profile takes.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from ca import oids
+from ca.certificate import CertificateContent
 from ca.csr import CertificateRequest
-from ca.weak_keys import check_key
-
 from ca.keys import KeyAlgorithm
 from ca.names import Identifier
+from ca.weak_keys import check_key
 from policy.identifier_rules import check_identifiers, in_order
-from policy.profile_values import PURPOSES
 from policy.profiles import MustStaple, Profile
 from policy.reasons import Reason, ReasonCode
-from policy.subject import SubjectRefused, subject_of
+from policy.subject import SubjectNotAllowed, subject_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class IssuanceRequest:
     not_after: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CertificatePlan:
-    """All that a certificate will say except its serial: the fields of ca.certificate.CertificateContent."""
+    """All that a certificate will say except its serial."""
 
     not_before: datetime
     not_after: datetime
@@ -57,6 +57,20 @@ class CertificatePlan:
     key_usage: tuple[str, ...]
     extended_key_usage: tuple[str, ...]
     must_staple: bool
+
+    def with_serial(self, serial: int) -> CertificateContent:
+        """The content to be signed; the only step between a decision and ca.signer."""
+        return CertificateContent(
+            serial=serial,
+            not_before=self.not_before,
+            not_after=self.not_after,
+            subject=self.subject,
+            spki=self.spki,
+            identifiers=self.identifiers,
+            key_usage=self.key_usage,
+            extended_key_usage=self.extended_key_usage,
+            must_staple=self.must_staple,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,9 @@ class Permitted:
 
 Decision = Refused | Permitted
 
+_SECOND: Final = timedelta(seconds=1)
+"""Certificates count whole seconds, so two moments closer than this can become one."""
+
 
 def evaluate(profile: Profile, request: IssuanceRequest, facts: Facts, now: datetime) -> Decision:
     """The decision on this request at this moment. Raises nothing for any CSR that parsed."""
@@ -88,7 +105,7 @@ def evaluate(profile: Profile, request: IssuanceRequest, facts: Facts, now: date
     subject = b""
     try:
         subject = subject_of(profile.subject, csr, identifiers)
-    except SubjectRefused as error:
+    except SubjectNotAllowed as error:
         reasons += [Reason(ReasonCode.SUBJECT_NOT_ALLOWED, words) for words in error.problems]
     if reasons:
         return Refused(tuple(reasons))
@@ -100,7 +117,7 @@ def evaluate(profile: Profile, request: IssuanceRequest, facts: Facts, now: date
         spki=csr.spki,
         identifiers=identifiers,
         key_usage=profile.key_usage_for(csr.key.algorithm),
-        extended_key_usage=profile.purposes,
+        extended_key_usage=profile.extended_key_usage,
         must_staple=profile.must_staple is MustStaple.ALWAYS or csr.must_staple,
     )
     return Permitted(plan, needs_approval=profile.requires_approval)
@@ -146,12 +163,12 @@ def _key_reasons(profile: Profile, csr: CertificateRequest, facts: Facts) -> Ite
 
 UNDERSTOOD: Final = frozenset(
     {
-        "2.5.29.17",  # subjectAltName: compared with what was authorized
-        "2.5.29.15",  # keyUsage: the profile's is written; a wish for CA usages is refused
-        "2.5.29.37",  # extendedKeyUsage: more than the profile's is refused
-        "2.5.29.19",  # basicConstraints: CA:TRUE is refused
-        "1.3.6.1.5.5.7.1.24",  # TLS feature: by must_staple
-        "2.5.29.14",  # subjectKeyIdentifier: harmless, ours is written
+        oids.SUBJECT_ALT_NAME,  # compared with what was authorized
+        oids.KEY_USAGE,  # the profile's is written; a wish for the usages of authorities is refused
+        oids.EXTENDED_KEY_USAGE,  # more than the profile's is refused
+        oids.BASIC_CONSTRAINTS,  # CA:TRUE is refused
+        oids.TLS_FEATURE,  # by must_staple
+        oids.SUBJECT_KEY_IDENTIFIER,  # harmless: ours is written
     }
 )
 """The only extensions a CSR may ask for. None of them is ever copied."""
@@ -173,8 +190,7 @@ def _extension_reasons(profile: Profile, csr: CertificateRequest) -> Iterator[Re
             ReasonCode.ASKS_TO_BE_CA, f"the CSR asks for the key usage {usage}, which is for authorities"
         )
     if csr.extended_key_usage:
-        asked = {PURPOSES.get(purpose, purpose) for purpose in csr.extended_key_usage}
-        for purpose in sorted(asked.difference(profile.purposes)):
+        for purpose in sorted(set(csr.extended_key_usage).difference(profile.extended_key_usage)):
             words = f"the CSR asks for the purpose {purpose}, which profile {profile.name} does not give"
             yield Reason(ReasonCode.PURPOSE_NOT_ALLOWED, words)
     if csr.must_staple and profile.must_staple is MustStaple.NEVER:
@@ -200,18 +216,17 @@ def check_validity(
 def _date_reasons(
     profile: Profile, not_before: datetime | None, not_after: datetime | None, now: datetime
 ) -> Iterator[Reason]:
-    longest = profile.validity.max
-    if not_before is not None and not_before >= now + longest:
-        words = f"notBefore lies too far ahead: profile {profile.name} ends certificates {longest} from now at the latest"
-        yield Reason(ReasonCode.VALIDITY_NOT_ALLOWED, words)
+    latest = now + profile.validity.max
+    words = f"profile {profile.name} ends certificates {profile.validity.max} from now at the latest"
+    if not_before is not None and not_before > latest - _SECOND:
+        yield Reason(ReasonCode.VALIDITY_NOT_ALLOWED, f"notBefore lies too far ahead: {words}")
     if not_after is None:
         return
-    if not_after <= now:
+    if not_after < now + _SECOND:
         yield Reason(ReasonCode.VALIDITY_NOT_ALLOWED, "notAfter is already past")
-    elif not_after > now + longest:
-        words = f"notAfter lies too far ahead: profile {profile.name} ends certificates {longest} from now at the latest"
-        yield Reason(ReasonCode.VALIDITY_NOT_ALLOWED, words)
-    if not_before is not None and not_before >= not_after:
+    elif not_after > latest:
+        yield Reason(ReasonCode.VALIDITY_NOT_ALLOWED, f"notAfter lies too far ahead: {words}")
+    if not_before is not None and not_after - not_before < _SECOND:
         yield Reason(ReasonCode.VALIDITY_NOT_ALLOWED, "notBefore is not before notAfter")
 
 
@@ -220,12 +235,13 @@ def _dates(
 ) -> tuple[datetime, datetime]:
     """Whole seconds in UTC; the span is at most max, the end at most max from now, the start backdated as allowed."""
     rules = profile.validity
-    now = now.astimezone(UTC).replace(microsecond=0)
-    earliest = now - rules.backdate
-    end = not_after.astimezone(UTC).replace(microsecond=0) if not_after else None
-    start = earliest
-    if not_before is not None:
-        start = max(earliest, not_before.astimezone(UTC).replace(microsecond=0))
-    if end is None:
-        end = min(start + rules.default, now + rules.max)
+    now = _whole(now)
+    start = earliest = now - rules.backdate
+    if not_before is not None and not_before > earliest:
+        start = _whole(not_before)
+    end = min(start + rules.default, now + rules.max) if not_after is None else _whole(not_after)
     return max(start, end - rules.max), end
+
+
+def _whole(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(microsecond=0)

@@ -3,9 +3,10 @@
 from functools import lru_cache
 from typing import Final
 
-from ca.csr import CertificateRequest
 from cryptography import x509
 
+from ca import der, oids
+from ca.csr import CertificateRequest
 from ca.names import Identifier, IdentifierType, NameRefused, parse_identifier
 from policy.profile_subject import (
     COMMON_NAME_MAX,
@@ -18,7 +19,7 @@ from policy.profile_subject import (
 )
 
 
-class SubjectRefused(ValueError):
+class SubjectNotAllowed(ValueError):
     """The request's subject cannot be used as the profile says; `problems` has a sentence for each thing wrong."""
 
     def __init__(self, problems: list[str]) -> None:
@@ -26,13 +27,12 @@ class SubjectRefused(ValueError):
         self.problems: Final = tuple(problems)
 
 
-EMPTY: Final = b"\x30\x00"
 _MOST_VALUES: Final = 8
 """Of one field, such as several organizational units."""
 
 
 def subject_of(rules: SubjectRules, csr: CertificateRequest, identifiers: tuple[Identifier, ...]) -> bytes:
-    """The DER Name: the fields in the order of SubjectField, then the CN. Raises SubjectRefused.
+    """The DER Name: the fields in the order of SubjectField, then the CN. Raises SubjectNotAllowed.
 
     Fields of the request that the profile neither takes nor fixes are left out in silence, as RFC 8555 7.4
     lets a CA do: clients fill in C, ST and O from habit.
@@ -41,10 +41,10 @@ def subject_of(rules: SubjectRules, csr: CertificateRequest, identifiers: tuple[
     body = b"" if rules.plain else b"".join(_fields(rules, csr, problems))
     name = _common_name(rules, csr, identifiers, problems)
     if problems:
-        raise SubjectRefused(problems)
+        raise SubjectNotAllowed(problems)
     if name is not None:
         body += _cn(name)
-    return EMPTY if not body else _sequence(body)
+    return der.sequence(body)
 
 
 def _fields(rules: SubjectRules, csr: CertificateRequest, problems: list[str]) -> list[bytes]:
@@ -98,16 +98,9 @@ def _rdn(field: SubjectField, text: str) -> bytes:
     return name[header:]
 
 
+_COMMON_NAME: Final = oids.encoded(oids.COMMON_NAME)
+
+
 def _cn(name: str) -> bytes:
-    """SET { SEQUENCE { 2.5.4.3, UTF8String } }, written out because every certificate pays for it."""
-    text = name.encode()
-    size = len(text)
-    return bytes((0x31, size + 9, 0x30, size + 7, 0x06, 3, 0x55, 4, 3, 0x0C, size)) + text
-
-
-def _sequence(body: bytes) -> bytes:
-    size = len(body)
-    if size < 0x80:
-        return bytes((0x30, size)) + body
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((0x30, 0x80 | len(length))) + length + body
+    """One RelativeDistinguishedName, written out because every certificate pays for it."""
+    return der.tlv(0x31, der.sequence(_COMMON_NAME, der.tlv(0x0C, name.encode())))

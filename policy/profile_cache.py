@@ -1,0 +1,64 @@
+"""Reading profiles from the database: whole and as written, or not at all."""
+
+import hashlib
+from typing import Final
+
+from policy.profiles import Profile, ProfileRefused, from_json
+from store import profiles
+from store.database import Transaction
+from store.ids import ProfileName
+from store.records import ProfileVersion
+
+_MOST: Final = 1000
+
+
+class ProfileUnreadable(Exception):
+    """There is no such profile in force, or it cannot be read: nothing may be issued under it."""
+
+
+class ProfileCache:
+    """Parsed profile versions. A version never changes, so what was read once need not be read again."""
+
+    def __init__(self) -> None:
+        self._parsed: dict[tuple[str, int, str], Profile] = {}
+
+    async def current(self, tx: Transaction, name: ProfileName) -> tuple[ProfileVersion, Profile]:
+        """The version in force, and what it says; ProfileUnreadable otherwise."""
+        version = await profiles.current(tx, name)
+        if version is None:
+            raise ProfileUnreadable(f'there is no profile "{name}"')
+        return version, self.read(version)
+
+    async def pinned(self, tx: Transaction, name: ProfileName, number: int) -> tuple[ProfileVersion, Profile]:
+        """One version, in force or not, and what it says; ProfileUnreadable otherwise."""
+        version = await profiles.get(tx, name, number)
+        if version is None:
+            raise ProfileUnreadable(f'there is no version {number} of profile "{name}"')
+        return version, self.read(version)
+
+    def read(self, version: ProfileVersion) -> Profile:
+        """What `version` says, after checking that it is what was written; ProfileUnreadable otherwise."""
+        key = version.name, version.version, version.digest
+        known = self._parsed.get(key)
+        if known is not None:
+            return known
+        if hashlib.sha256(version.definition.encode()).hexdigest() != version.digest:
+            raise ProfileUnreadable(f'version {version.version} of profile "{version.name}" was altered')
+        try:
+            profile = from_json(version.definition.encode())
+        except ProfileRefused as error:
+            raise ProfileUnreadable(
+                f'version {version.version} of profile "{version.name}" cannot be read: {error}'
+            ) from error
+        if (
+            profile.name != version.name
+            or profile.requires_approval != version.requires_approval
+            or (profile.approval.approvers if profile.approval else 0) != version.approvers
+        ):
+            raise ProfileUnreadable(
+                f'version {version.version} of profile "{version.name}" contradicts its own row'
+            )
+        if len(self._parsed) >= _MOST:
+            self._parsed.clear()
+        self._parsed[key] = profile
+        return profile
