@@ -146,9 +146,8 @@ def parse_toml(data: bytes) -> list[Profile]:
     problems: list[str] = []
     for index, table in enumerate(read_tables(data)):
         name = table.get("name")
-        whose = f'profile "{name[:63]}"' if isinstance(name, str) and name.isprintable() else f"profile {index + 1}"
-            f'profile "{name}"' if isinstance(name, str) and name.isprintable() else f"profile {index + 1}"
-        )
+        known = isinstance(name, str) and name.isprintable()
+        whose = f'profile "{str(name)[:63]}"' if known else f"profile {index + 1}"
         try:
             profile = Profile.model_validate_json(json.dumps(table))
         except ValidationError as error:
