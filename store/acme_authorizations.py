@@ -9,7 +9,7 @@ from store.database import Transaction
 from store.ids import AccountId, AuthorizationId
 from store.records import Authorization, AuthorizationStatus
 from store.schema import acme_authorizations
-from store.statements import Statement, columns_of, insert_row, select_by
+from store.statements import Statement, columns_of, insert_row, one_of, select_by
 
 _TABLE: Final = acme_authorizations
 _COLUMNS: Final = columns_of(Authorization, _TABLE)
@@ -56,7 +56,7 @@ _DEACTIVATE: Final = Statement(
     update(_TABLE)
     .where(
         _TABLE.c.id == bindparam("key"),
-        _TABLE.c.status.in_([AuthorizationStatus.PENDING.value, AuthorizationStatus.VALID.value]),
+        _TABLE.c.status.in_(one_of(AuthorizationStatus.PENDING.value, AuthorizationStatus.VALID.value)),
     )
     .values(status=AuthorizationStatus.DEACTIVATED.value)
 )

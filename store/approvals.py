@@ -9,7 +9,7 @@ from store.database import Transaction
 from store.ids import ApprovalId
 from store.records import Approval, ApprovalStatus, Decision, JobKind, Verdict
 from store.schema import approval_decisions, approvals
-from store.statements import Statement, columns_of, insert_row, select_by
+from store.statements import Statement, columns_of, insert_row, one_of, select_by
 
 _COLUMNS: Final = columns_of(Approval, approvals)
 _INSERT: Final = insert_row(approvals)
@@ -19,7 +19,7 @@ _COVERING: Final = Statement(
     select(*_COLUMNS)
     .where(
         approvals.c.digest == bindparam("digest"),
-        approvals.c.status.in_([ApprovalStatus.PENDING.value, ApprovalStatus.APPROVED.value]),
+        approvals.c.status.in_(one_of(ApprovalStatus.PENDING.value, ApprovalStatus.APPROVED.value)),
     )
     .order_by(approvals.c.id.desc())
     .with_for_update()

@@ -46,6 +46,9 @@ _REVOKE: Final = Statement(
     )
     .values(revoked_at=bindparam("at"), revocation_reason=bindparam("reason"), revoked_by=bindparam("by"))
 )
+_KEY_USED: Final = Statement(
+    select(certificates.c.serial).where(certificates.c.spki_sha256 == bindparam("spki_sha256")).limit(1)
+)
 _BLOCK: Final = insert_row(blocked_keys)
 _BLOCKED: Final = Statement(
     select(blocked_keys.c.reason).where(blocked_keys.c.spki_sha256 == bindparam("spki_sha256"))
@@ -157,6 +160,11 @@ async def blocked(tx: Transaction, spki_sha256: str) -> str | None:
     """Why this key is blocked, if it is."""
     row = await tx.one(_BLOCKED, spki_sha256=spki_sha256)
     return None if row is None else str(row[0])
+
+
+async def key_used(tx: Transaction, spki_sha256: str) -> bool:
+    """Whether a certificate was issued for this key before."""
+    return await tx.one(_KEY_USED, spki_sha256=spki_sha256) is not None
 
 
 def _certificate(row: Row | None) -> Certificate | None:

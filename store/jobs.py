@@ -11,7 +11,7 @@ from store.database import Transaction
 from store.ids import ApprovalId, JobId, RequestId
 from store.records import Job, JobKind, JobStatus
 from store.schema import approvals, jobs, requests
-from store.statements import Statement, columns_of, insert_row, select_by
+from store.statements import Statement, columns_of, insert_row, one_of, select_by
 
 JOBS_READY: Final = "jobs.ready"
 _MINT: Final = object()
@@ -119,7 +119,7 @@ _CANCEL: Final = Statement(
     update(jobs)
     .where(
         jobs.c.id == bindparam("key"),
-        jobs.c.status.in_([JobStatus.AWAITING_APPROVAL.value, JobStatus.PENDING.value]),
+        jobs.c.status.in_(one_of(JobStatus.AWAITING_APPROVAL.value, JobStatus.PENDING.value)),
     )
     .values(status=JobStatus.CANCELLED.value, updated_at=bindparam("now"), error=bindparam("why"))
 )
@@ -158,7 +158,7 @@ _OPEN_BY_PROFILE: Final = Statement(
     .where(
         requests.c.profile == bindparam("profile"),
         jobs.c.kind == JobKind.ISSUE.value,
-        jobs.c.status.in_([JobStatus.AWAITING_APPROVAL.value, JobStatus.PENDING.value]),
+        jobs.c.status.in_(one_of(JobStatus.AWAITING_APPROVAL.value, JobStatus.PENDING.value)),
     )
 )
 _OVERDUE: Final = Statement(

@@ -8,7 +8,7 @@ costs more than the database does (docs/performance.md). `Statement` keeps what 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Table, bindparam, insert, select
+from sqlalchemy import BindParameter, Table, bindparam, insert, literal, select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
 from sqlalchemy.engine import Dialect
@@ -62,6 +62,11 @@ class _Form:
 def insert_row(table: Table) -> Statement:
     """An insert of one whole row; every column is a parameter of its own name."""
     return Statement(insert(table).values({c.name: bindparam(c.name) for c in table.columns}))
+
+
+def one_of(*values: str) -> list[BindParameter[str]]:
+    """`values` for `in_`, each a parameter of its own: SQLAlchemy would spell a plain list anew at each execution."""
+    return [literal(value) for value in values]
 
 
 def columns_of(record: type, table: Table) -> list[Any]:

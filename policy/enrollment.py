@@ -1,0 +1,296 @@
+"""The gate: the one place where a request becomes a job.
+
+Every front end hands over what it has authenticated and gets back a job or the reasons why not. It
+all happens in the caller's transaction: the job, the approval it waits for, the rows of the protocol
+and the record are there together, or none of them is.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Final
+
+from ca.csr import CertificateRequest
+from ca.names import Identifier
+from policy.approvals import circle, usable
+from policy.profile_cache import ProfileCache
+from policy.profile_gates import ApprovalCovers, ApprovalRules
+from policy.profiles import Profile
+from policy.reasons import Reason
+from policy.rules import CertificatePlan, Facts, IssuanceRequest, Refused, evaluate
+from store import acme_accounts, approvals, audit, certificates, jobs, requests
+from store.audit import AuditEvent
+from store.clock import Millis, after, to_datetime, to_millis
+from store.database import Transaction
+from store.ids import ApprovalId, JobId, PrincipalId, ProfileName, RequestId, new_id
+from store.records import Approval, ApprovalStatus, Job, JobKind, JobStatus, ProfileVersion, Request
+
+_SUPERSEDED: Final = "a later request of the same requester for the same names took its place"
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asks. `line` are the principals behind the credentials used: they never decide this request."""
+
+    principal: PrincipalId
+    protocol: str
+    line: frozenset[PrincipalId] = frozenset()
+    account: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """What is asked: a parsed request for `authorized` names under a profile; the dates are wishes."""
+
+    profile: ProfileName
+    csr: CertificateRequest
+    authorized: frozenset[Identifier]
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job that carries the request on, and whether it waits for people."""
+
+    job_id: JobId
+    status: JobStatus
+    approval_id: ApprovalId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing will be issued. Only the record has changed."""
+
+    reasons: tuple[Reason, ...]
+
+
+class Gate:
+    """Decides what becomes of requests. One per process; it keeps parsed profiles and nothing else."""
+
+    def __init__(self, cache: ProfileCache) -> None:
+        self._profiles = cache
+
+    async def submit(
+        self, tx: Transaction, requester: Requester, enrollment: Enrollment, now: Millis
+    ) -> Submitted | Refusal:
+        """Judge the request by the profile version in force and make its job.
+
+        Raises ProfileUnreadable when the profile is gone or cannot be read: nothing is stored.
+        """
+        version, profile = await self._profiles.current(tx, enrollment.profile)
+        asked = IssuanceRequest(
+            enrollment.csr, enrollment.authorized, enrollment.not_before, enrollment.not_after
+        )
+        decision = evaluate(profile, asked, await facts_of(tx, profile, enrollment.csr), to_datetime(now))
+        if isinstance(decision, Refused):
+            await _record_refusal(tx, requester, enrollment, decision, now)
+            return Refusal(decision.reasons)
+
+        request = _pin(requester, enrollment, version, profile, decision.content, now)
+        if not decision.needs_approval:
+            await requests.insert(tx, request, requester.line)
+            return await _start(tx, request, requester, None, now)
+        assert profile.approval is not None
+        approval = await _covering(tx, request, now)
+        asked_before = approval is not None
+        if approval is None:
+            approval = _question(request, profile.approval, now)
+            await approvals.insert(tx, approval)
+        await requests.insert(tx, request, requester.line)
+        return await _start(tx, request, requester, approval, now, asked_before=asked_before)
+
+
+async def facts_of(tx: Transaction, profile: Profile, csr: CertificateRequest) -> Facts:
+    """What the tables know about the key of `csr`."""
+    spki_sha256 = csr.spki_sha256.hex()
+    return Facts(
+        key_blocked=await certificates.blocked(tx, spki_sha256),
+        key_is_account_key=await acme_accounts.is_account_key(tx, spki_sha256),
+        key_used_before=None if profile.keys.allow_reuse else await certificates.key_used(tx, spki_sha256),
+    )
+
+
+async def collect(tx: Transaction, job_id: JobId, now: Millis) -> Job:
+    """The job, after letting it run if it was approved and only waited for its requester to come back.
+
+    Raises KeyError when there is no such job.
+    """
+    job = await jobs.get(tx, job_id)
+    if job is None:
+        raise KeyError(job_id)
+    if not (job.held and job.status is JobStatus.PENDING and job.approval_id is not None):
+        return job
+    approval = await approvals.get(tx, job.approval_id)
+    if approval is None or not usable(approval, now):
+        return job  # the scheduler cancels it
+    await jobs.release(tx, job_id, now)
+    return await jobs.get(tx, job_id) or job
+
+
+async def withdraw(tx: Transaction, job_id: JobId, by: PrincipalId, now: Millis, why: str) -> bool:
+    """Cancel a job that nobody has claimed, and close the question it asked. Whether it was still open."""
+    job = await jobs.get(tx, job_id)
+    if job is None or not await jobs.cancel(tx, job_id, now, why):
+        return False
+    await audit.append(tx, now, by, AuditEvent.JOB_CANCELLED, job_id, why=why)
+    if job.approval_id is not None and await approvals.end(tx, job.approval_id, ApprovalStatus.EXPIRED, now):
+        await audit.append(tx, now, by, AuditEvent.APPROVAL_EXPIRED, job.approval_id, why=why)
+    return True
+
+
+def identifiers_json(identifiers: frozenset[Identifier]) -> str:
+    """Names in one order and one spelling, as rows and digests hold them."""
+    return json.dumps(sorted([i.type.value, i.value] for i in identifiers), separators=(",", ":"))
+
+
+def _pin(
+    requester: Requester,
+    enrollment: Enrollment,
+    version: ProfileVersion,
+    profile: Profile,
+    plan: CertificatePlan,
+    now: Millis,
+) -> Request:
+    asked = {
+        "kind": JobKind.ISSUE.value,
+        "principal": requester.principal,
+        "account": requester.account,
+        "profile": [version.name, version.version, version.digest],
+        "identifiers": identifiers_json(enrollment.authorized),
+        "subject": plan.subject.hex(),
+        "key_usage": sorted(profile.key_usage),
+        "extended_key_usage": sorted(plan.extended_key_usage),
+        "must_staple": plan.must_staple,
+        "not_before": _optional_millis(enrollment.not_before),
+        "not_after": _optional_millis(enrollment.not_after),
+    }
+    with_key = asked | {"key": enrollment.csr.spki_sha256.hex()}
+    any_key = profile.approval is not None and profile.approval.covers is ApprovalCovers.NAMES
+    return Request(
+        id=RequestId(new_id(now)),
+        kind=JobKind.ISSUE,
+        protocol=requester.protocol,
+        principal_id=requester.principal,
+        account_id=requester.account,
+        profile=version.name,
+        profile_version=version.version,
+        body=enrollment.csr.der,
+        identifiers=identifiers_json(enrollment.authorized),
+        not_before=_optional_millis(enrollment.not_before),
+        not_after=_optional_millis(enrollment.not_after),
+        digest=_digest(with_key),
+        approval_digest=_digest(asked if any_key else with_key),
+        source=requester.source,
+        created_at=now,
+    )
+
+
+def _question(request: Request, rules: ApprovalRules, now: Millis) -> Approval:
+    return Approval(
+        id=ApprovalId(new_id(now)),
+        digest=request.approval_digest,
+        kind=request.kind,
+        profile=request.profile,
+        profile_version=request.profile_version,
+        required=rules.approvers,
+        role=circle(rules),
+        status=ApprovalStatus.PENDING,
+        requested_at=now,
+        expires_at=after(now, rules.expires),
+        reuse_window=after(Millis(0), rules.reuse_window) if rules.covers is ApprovalCovers.NAMES else 0,
+        ended_at=None,
+    )
+
+
+async def _covering(tx: Transaction, request: Request, now: Millis) -> Approval | None:
+    """The approval asked for or given for exactly this, not yet used: whose earlier job now makes way."""
+    for approval in await approvals.covering(tx, request.approval_digest):
+        if not usable(approval, now):
+            continue
+        earlier = await jobs.live_of_approval(tx, approval.id)
+        if earlier is not None:
+            waits = earlier.status is JobStatus.AWAITING_APPROVAL or (
+                earlier.status is JobStatus.PENDING and earlier.held
+            )
+            # What runs, ran or failed has used its approval up.
+            if not waits or not await jobs.cancel(tx, earlier.id, now, _SUPERSEDED):
+                continue
+            await audit.append(
+                tx, now, request.principal_id, AuditEvent.JOB_CANCELLED, earlier.id, why=_SUPERSEDED
+            )
+        return approval
+    return None
+
+
+async def _start(
+    tx: Transaction,
+    request: Request,
+    requester: Requester,
+    approval: Approval | None,
+    now: Millis,
+    *,
+    asked_before: bool = False,
+) -> Submitted:
+    waits = approval is not None and approval.status is ApprovalStatus.PENDING
+    job = Job(
+        id=JobId(new_id(now)),
+        kind=request.kind,
+        request_id=request.id,
+        status=JobStatus.AWAITING_APPROVAL if waits else JobStatus.PENDING,
+        gated=approval is not None,
+        approval_id=None if approval is None else approval.id,
+        held=False,
+        fence=0,
+        worker=None,
+        lease_until=None,
+        attempts=0,
+        run_after=now,
+        error=None,
+        created_at=now,
+        updated_at=now,
+    )
+    await jobs.insert(tx, job)
+    if asked_before:
+        event = AuditEvent.REQUEST_COVERED
+    else:
+        event = AuditEvent.REQUEST_HELD if waits else AuditEvent.REQUEST_ACCEPTED
+    await audit.append(
+        tx,
+        now,
+        requester.principal,
+        event,
+        job.id,
+        request=request.id,
+        digest=request.digest,
+        profile=f"{request.profile}/{request.profile_version}",
+        approval=job.approval_id,
+        source=requester.source,
+    )
+    return Submitted(job.id, job.status, job.approval_id)
+
+
+async def _record_refusal(
+    tx: Transaction, requester: Requester, enrollment: Enrollment, decision: Refused, now: Millis
+) -> None:
+    await audit.append(
+        tx,
+        now,
+        requester.principal,
+        AuditEvent.REQUEST_REFUSED,
+        enrollment.profile,
+        names=identifiers_json(enrollment.authorized),
+        reasons=[reason.words for reason in decision.reasons],
+        source=requester.source,
+    )
+
+
+def _optional_millis(moment: datetime | None) -> Millis | None:
+    return None if moment is None else to_millis(moment)
+
+
+def _digest(asked: Mapping[str, object]) -> str:
+    return sha256(json.dumps(asked, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
