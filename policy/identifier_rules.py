@@ -37,7 +37,7 @@ def check_identifiers(profile: Profile, identifiers: Collection[Identifier]) -> 
         for name in in_order(identifiers)
         if not allows(profile, name)
     ]
-    uris = [name for name in identifiers if name.type is IdentifierType.URI]
+    uris = [name for name in identifiers if name.type == IdentifierType.URI]
     if len(uris) > 1:
         reasons += [
             Reason(
@@ -86,9 +86,9 @@ def provable_by(profile: Profile, name: Identifier) -> tuple[ChallengeType, ...]
     A wildcard is proved by dns-01 alone (RFC 8555 8.3, RFC 8737 3), an address never by it (RFC 8738 7);
     mailboxes and URIs have no challenge here.
     """
-    if name.type is IdentifierType.IP:
+    if name.type == IdentifierType.IP:
         unfit = {ChallengeType.DNS_01}
-    elif name.type is not IdentifierType.DNS:
+    elif name.type != IdentifierType.DNS:
         return ()
     elif name.value.startswith("*."):
         unfit = {ChallengeType.HTTP_01, ChallengeType.TLS_ALPN_01}

@@ -96,6 +96,13 @@ def _may_lose(old: tuple[Any, ...], new: tuple[Any, ...], _: Profile) -> Iterato
             yield f"adds {_said(entry)}"
 
 
+def _purposes_may_narrow(old: tuple[str, ...], new: tuple[str, ...], profile: Profile) -> Iterable[str]:
+    # A certificate without the extension is good for every purpose (RFC 5280 4.2.1.12): no list is the widest one.
+    if not new:
+        return ("certificates are no longer limited to any purpose",)
+    return _may_lose(old, new, profile) if old else ()
+
+
 def _names_may_narrow(kind: IdentifierType) -> Direction:
     """Names that the old profile allowed anyway may be listed."""
 
@@ -199,7 +206,7 @@ DIRECTIONS: Final[dict[str, Direction]] = {
     "issuer": _any_change,
     "description": _no_matter,
     "key_usage": _may_lose,
-    "extended_key_usage": _may_lose,
+    "extended_key_usage": _purposes_may_narrow,
     "must_staple": _may_become(MustStaple.ALWAYS),
     "requires_approval": _may_become(True),
     "keys.algorithms": _may_lose,

@@ -1,4 +1,4 @@
-"""The sections of a profile: keys, validity, identifiers, subject, approval, ACME.
+"""Sections of a profile: keys, validity, identifiers; `profile_subject` and `profile_gates` hold the others.
 
 A section refuses what cannot mean anything when it is built: a contradiction dies at `certctl apply`, not when
 the first client comes. What needs two sections to be judged stands in `policy.profiles`.
@@ -42,8 +42,8 @@ class KeyRules(Section):
         KeyAlgorithm.P521,
         KeyAlgorithm.ED25519,
     )
-    rsa_min_bits: int = Field(default=2048, ge=2048, le=16384)
-    rsa_max_bits: int = Field(default=4096, ge=2048, le=16384)
+    rsa_min_bits: int = Field(default=2048, ge=2048, le=8192)
+    rsa_max_bits: int = Field(default=4096, ge=2048, le=8192)
     allow_reuse: bool = True
     """False: a key that stands in an earlier certificate is refused, so every renewal brings a new key."""
 

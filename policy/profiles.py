@@ -14,7 +14,7 @@ import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
 from ca.keys import KeyAlgorithm
-from policy.profile_gates import ACMERules, ApprovalCovers, ApprovalRules
+from policy.profile_gates import ACMERules, ApprovalRules
 from policy.profile_sections import DNSRules, IdentifierRules, IPRules, KeyRules, Section, ValidityRules
 from policy.profile_subject import CommonName, SubjectRules
 from policy.profile_toml import MAX_SIZE, ProfileRefused, explain, line_of, read_tables
@@ -69,6 +69,7 @@ class Profile(Section):
     )
     """What certificates say; a usage that the key's algorithm cannot have is left out (keyEncipherment: RSA only)."""
     extended_key_usage: Annotated[tuple[Purpose, ...], *Once] = ("serverAuth",)
+    """Empty: the extension is left out, and certificates serve every purpose."""
     must_staple: MustStaple = MustStaple.ALLOWED
     requires_approval: bool = False
     keys: KeyRules = KeyRules()
@@ -86,11 +87,6 @@ class Profile(Section):
         if self.approval is not None and not self.requires_approval:
             raise ValueError(
                 "there is an approval section but requires_approval is not true: nobody would be asked"
-            )
-        if self.approval and self.approval.covers is ApprovalCovers.NAMES and self.subject.from_csr:
-            raise ValueError(
-                'approval.covers = "names" lets a later CSR use the approval, and subject.from_csr lets that CSR '
-                'write what nobody approved: use covers = "key", or fix the subject fields'
             )
         for algorithm in self.keys.algorithms:
             if not self.key_usage_for(algorithm):
@@ -127,7 +123,7 @@ def from_json(data: bytes) -> Profile:
 
 
 def digest(profile: Profile) -> str:
-    """SHA-256 of the canonical JSON, in hex: the same for two files that say the same."""
+    """SHA-256 of the canonical JSON, in hex: the same for two files that say the same in the same order."""
     return hashlib.sha256(canonical_json(profile)).hexdigest()
 
 

@@ -18,6 +18,7 @@ from ca.keys import KeyAlgorithm
 from ca.names import Identifier
 from ca.weak_keys import check_key
 from policy.identifier_rules import check_identifiers, in_order
+from policy.profile_values import write_duration
 from policy.profiles import MustStaple, Profile
 from policy.reasons import Reason, ReasonCode
 from policy.subject import SubjectNotAllowed, subject_of
@@ -208,7 +209,8 @@ def check_validity(
     """
     reasons = list(_date_reasons(profile, not_before, not_after, now))
     if not_before is not None and not_before < now - profile.validity.backdate:
-        words = f"notBefore lies in the past; profile {profile.name} backdates by no more than {profile.validity.backdate}"
+        most = write_duration(profile.validity.backdate)
+        words = f"notBefore lies in the past: profile {profile.name} backdates by {most} at most"
         reasons.append(Reason(ReasonCode.VALIDITY_NOT_ALLOWED, words))
     return tuple(reasons)
 
@@ -216,8 +218,10 @@ def check_validity(
 def _date_reasons(
     profile: Profile, not_before: datetime | None, not_after: datetime | None, now: datetime
 ) -> Iterator[Reason]:
+    if not_before is None and not_after is None:
+        return
     latest = now + profile.validity.max
-    words = f"profile {profile.name} ends certificates {profile.validity.max} from now at the latest"
+    words = f"profile {profile.name} ends certificates {write_duration(profile.validity.max)} from now at the latest"
     if not_before is not None and not_before > latest - _SECOND:
         yield Reason(ReasonCode.VALIDITY_NOT_ALLOWED, f"notBefore lies too far ahead: {words}")
     if not_after is None:

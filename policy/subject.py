@@ -72,7 +72,7 @@ def _common_name(
     if rules.common_name is CommonName.OMIT:
         return None
     if rules.common_name is CommonName.FIRST_NAME:
-        fit = (name.value for name in identifiers if name.type is not IdentifierType.URI)
+        fit = (name.value for name in identifiers if name.type != IdentifierType.URI)
         return next((value for value in fit if len(value) <= COMMON_NAME_MAX), None)
     if csr.common_name is None:
         return None
