@@ -91,4 +91,4 @@ class Check:
             )
         v6 = [address for address in permitted if address.version == 6]
         v4 = [address for address in permitted if address.version == 4]
-        return tuple((v6[:1] + v4[:1]) if v6 and v4 else permitted[:2])
+        return (v6[0], v4[0]) if v6 and v4 else tuple(permitted[:2])

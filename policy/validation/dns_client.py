@@ -5,19 +5,20 @@ answer turns them into words with `Answer.failure`.
 """
 
 import asyncio
-import ipaddress
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from policy.validation.dns_transport import NoAnswer, exchange
-from policy.validation.dns_wire import MalformedMessage, Reply, RRType
-from policy.validation.problems import Problem, ValidationFailed
-from policy.validation.records import Trail, authority
+from policy.validation.dns_transport import LATE, exchange
+from policy.validation.dns_wire import Reply, RRType
+from policy.validation.problems import Problem, ValidationFailed, connection_failed, excerpt
+from policy.validation.records import MOST_ANSWERS, Trail, authority
 
 MOST_CNAMES: Final = 8
 _RCODES: Final = {1: "FORMERR", 2: "SERVFAIL", 4: "NOTIMP", 5: "REFUSED"}
+_NXDOMAIN: Final = 3
 
 
 class Outcome(StrEnum):
@@ -69,79 +70,97 @@ class DNSClient:
         deadline: float,
         trail: Trail,
     ) -> dict[RRType, Answer]:
-        """One answer for each type, always; ``deadline`` is in the running loop's time."""
-        if not resolvers:
-            trouble = "no DNS resolver is configured on the certificate server"
-            return {t: Answer(name, name, t, Outcome.FAILED, trouble=trouble) for t in rrtypes}
+        """One answer for each type, always; ``deadline`` is in the running loop's time.
+
+        Raises:
+            ValidationFailed: ``serverInternal``, when this machine has no socket to spare.
+        """
         answers: dict[RRType, Answer] = {}
-        places = dict.fromkeys(rrtypes, name)  # where each type's CNAME chain stands
+        places = {name: tuple(rrtypes)}  # where the CNAME chain of which types stands
         for _ in range(MOST_CNAMES + 1):
-            for place in set(places.values()):
-                wanted = [t for t, where in places.items() if where == place and t not in answers]
+            onward: dict[str, tuple[RRType, ...]] = {}
+            for place, wanted in places.items():
                 replies = await self._ask_once(resolvers, place, wanted, deadline, trail)
                 for rrtype, reply in replies.items():
-                    answer = _read(name, place, rrtype, reply)
-                    if isinstance(answer, str):
-                        places[rrtype] = answer
+                    read = _read(name, place, rrtype, reply)
+                    if isinstance(read, str):
+                        onward[read] = (*onward.get(read, ()), rrtype)
                     else:
-                        answers[rrtype] = answer
-            if len(answers) == len(places):
+                        answers[rrtype] = read
+            if not onward:
                 return answers
+            places = onward
         trouble = f"more than {MOST_CNAMES} CNAME records in a row"
-        return {
-            t: answers.get(t) or Answer(name, places[t], t, Outcome.FAILED, trouble=trouble) for t in rrtypes
-        }
+        for place, wanted in places.items():
+            answers |= {t: Answer(name, place, t, Outcome.FAILED, trouble=trouble) for t in wanted}
+        return answers
 
     async def _ask_once(
         self,
         resolvers: Sequence[tuple[str, int]],
         name: str,
-        rrtypes: Sequence[RRType],
+        rrtypes: tuple[RRType, ...],
         deadline: float,
         trail: Trail,
     ) -> dict[RRType, Reply | str]:
-        """For each type a conclusive reply, or what went wrong. Two rounds: a lost datagram is not an answer."""
-        loop = asyncio.get_running_loop()
-        replies: dict[RRType, Reply | str] = dict.fromkeys(rrtypes, "no time left")
-        pending = list(rrtypes)
-        broken: set[tuple[str, int]] = set()
-        for resolver in (*resolvers, *resolvers):
-            until = min(deadline, loop.time() + self._dns_timeout)
-            if not pending or until <= loop.time():
-                break
-            if resolver in broken:
-                continue
-            got = await self._one_resolver(resolver, name, pending, until)
-            where = authority(*resolver)
-            for rrtype in pending:
-                outcome = got.get(rrtype, "no answer in time")
-                trail.looked_up(name, rrtype.name, where, *_for_record(outcome))
-                replies[rrtype] = f"{where}: {outcome}" if isinstance(outcome, str) else outcome
-                if isinstance(outcome, str) and rrtype in got:
-                    broken.add(resolver)  # it did answer: asking again gives the same
+        """For each type a conclusive reply, or what went wrong last. A lost datagram is asked for once more."""
+        trouble = "no time was left" if resolvers else "the certificate server has no DNS resolver configured"
+        replies: dict[RRType, Reply | str] = dict.fromkeys(rrtypes, trouble)
+        pending: Sequence[RRType] = rrtypes
+        again = []
+        for resolver in resolvers:
+            got, late = await self._one_resolver(resolver, name, pending, deadline, trail)
+            replies |= got
             pending = [t for t in pending if isinstance(replies[t], str)]
+            if not pending:
+                return replies
+            if late:
+                again.append(resolver)
+        for resolver in again:
+            got, _ = await self._one_resolver(resolver, name, pending, deadline, trail)
+            replies |= got
+            pending = [t for t in pending if isinstance(replies[t], str)]
+            if not pending:
+                break
         return replies
 
     async def _one_resolver(
-        self, resolver: tuple[str, int], name: str, rrtypes: Sequence[RRType], until: float
-    ) -> dict[RRType, Reply | str]:
+        self,
+        resolver: tuple[str, int],
+        name: str,
+        rrtypes: Sequence[RRType],
+        deadline: float,
+        trail: Trail,
+    ) -> tuple[dict[RRType, Reply | str], bool]:
+        """What one resolver said, and whether some answer was late; nothing when no time is left."""
+        until = min(deadline, (now := asyncio.get_running_loop().time()) + self._dns_timeout)
+        if until <= now:
+            return {}, False
         try:
             got = await exchange(resolver, name, rrtypes, until=until, most=self._most_bytes)
-            if any(reply.rcode in (1, 4) for reply in got.values()):  # a resolver from before EDNS
+            if any(isinstance(r, Reply) and r.rcode in (1, 4) for r in got.values()):  # from before EDNS
                 got = await exchange(resolver, name, rrtypes, until=until, most=self._most_bytes, edns=False)
-        except NoAnswer as error:
-            words = str(error)
-            return {} if words == "no answer in time" else dict.fromkeys(rrtypes, words)
-        except MalformedMessage as error:
-            return dict.fromkeys(rrtypes, str(error))
         except OSError as error:
-            return dict.fromkeys(rrtypes, f"cannot be reached ({error.strerror or 'no route'})")
-        return {
-            RRType(rrtype): reply
-            if reply.rcode in (0, 3)
-            else _RCODES.get(reply.rcode, f"RCODE {reply.rcode}")
-            for rrtype, reply in got.items()
-        }
+            raise connection_failed(error, "DNS") from None
+        where = authority(*resolver)
+        said: dict[RRType, Reply | str] = {}
+        late = False
+        for rrtype in rrtypes:
+            reply = got[rrtype]
+            if isinstance(reply, str):
+                late |= reply is LATE
+                trail.looked_up(name, rrtype.name, where, reply)
+                said[rrtype] = f"{where}: {reply}"
+            elif reply.rcode in (0, _NXDOMAIN):
+                trail.looked_up(
+                    name, rrtype.name, where, "NXDOMAIN" if reply.rcode else "NOERROR", _shown(reply)
+                )
+                said[rrtype] = reply
+            else:
+                words = _RCODES.get(reply.rcode, f"RCODE {reply.rcode}")
+                trail.looked_up(name, rrtype.name, where, words)
+                said[rrtype] = f"{where} answered {words}"
+        return said, late
 
 
 def _read(asked: str, place: str, rrtype: RRType, reply: Reply | str) -> Answer | str:
@@ -150,35 +169,41 @@ def _read(asked: str, place: str, rrtype: RRType, reply: Reply | str) -> Answer 
         return Answer(asked, place, rrtype, Outcome.FAILED, trouble=reply)
     name = place
     aliases = {r.owner: r.data for r in reply.records if r.rrtype == RRType.CNAME and isinstance(r.data, str)}
-    for _ in range(MOST_CNAMES + 1):
-        if name not in aliases:
-            break
-        name = aliases[name]
-    else:
-        return Answer(asked, name, rrtype, Outcome.FAILED, trouble="its CNAME records lead in a circle")
+    if aliases:
+        for _ in range(MOST_CNAMES + 1):
+            if name not in aliases:
+                break
+            name = aliases[name]
+        else:
+            trouble = "its CNAME records lead in a circle or too far"
+            return Answer(asked, name, rrtype, Outcome.FAILED, trouble=trouble)
     found = tuple(
-        r.data for r in reply.records if r.rrtype == rrtype and r.owner == name and isinstance(r.data, bytes)
+        [
+            r.data
+            for r in reply.records
+            if r.rrtype == rrtype and r.owner == name and isinstance(r.data, bytes)
+        ]
     )
     if found:
         return Answer(asked, name, rrtype, Outcome.FOUND, found)
-    if reply.rcode == 3:
+    if reply.rcode == _NXDOMAIN:
         return Answer(asked, name, rrtype, Outcome.NO_NAME)
     if name != place:
         return name  # a server that is no full resolver gave the alias only
     return Answer(asked, name, rrtype, Outcome.NO_RECORDS)
 
 
-def _for_record(outcome: Reply | str) -> tuple[str, tuple[str, ...]]:
-    if isinstance(outcome, str):
-        return outcome, ()
-    if outcome.rcode == 3:
-        return "NXDOMAIN", ()
-    return "NOERROR", tuple(_readable(r.rrtype, r.data) for r in outcome.records[:16])
+def _shown(reply: Reply) -> tuple[str, ...]:
+    return tuple([_readable(r.rrtype, r.data) for r in reply.records[:MOST_ANSWERS]])
 
 
 def _readable(rrtype: int, data: bytes | str) -> str:
     if isinstance(data, str):
         return f"CNAME {data}"
-    if rrtype in (RRType.A, RRType.AAAA):
-        return str(ipaddress.ip_address(data)) if len(data) in (4, 16) else "malformed"
-    return data[:300].decode("ascii", "backslashreplace")
+    if rrtype == RRType.A and len(data) == 4:
+        return socket.inet_ntop(socket.AF_INET, data)
+    if rrtype == RRType.AAAA and len(data) == 16:
+        return socket.inet_ntop(socket.AF_INET6, data)
+    if rrtype == RRType.TXT and data and data[0] + 1 == len(data):
+        data = data[1:]
+    return excerpt(data, 255)

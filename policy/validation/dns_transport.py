@@ -5,18 +5,16 @@ Every exchange has its own socket, hence its own random port: with the random me
 """
 
 import asyncio
-import errno
 import secrets
 import socket
 from collections.abc import Sequence
+from typing import Final
 
-from policy.validation.dns_wire import MalformedMessage, Reply, question, read_reply
+from policy.validation.dns_wire import MalformedMessage, Reply, name_on_the_wire, question, read_reply
 
-_MOST_STRAYS = 32  # datagrams that answer nothing we asked, before giving up on this socket
-
-
-class NoAnswer(Exception):
-    """The resolver gave no usable answer; the text is a few words for the person who reads the error."""
+LATE: Final = "no answer in time"
+_UNREACHABLE: Final = "no DNS server answers there"
+_MOST_STRAYS: Final = 32  # datagrams that answer nothing we asked, before giving up on this socket
 
 
 async def exchange(
@@ -27,94 +25,89 @@ async def exchange(
     until: float,
     most: int,
     edns: bool = True,
-) -> dict[int, Reply]:
-    """Answers to one question per type, asked at once; types left unanswered are missing.
+) -> dict[int, Reply | str]:
+    """For each type a reply, or a few words about why there is none (`LATE` when asking again may help).
 
-    ``until`` is in the running loop's time, ``most`` the size that one answer may have, in bytes.
+    All questions go out at once. ``until`` is in the running loop's time, ``most`` the bytes one answer may have.
 
     Raises:
-        NoAnswer: no answer at all.
-        MalformedMessage: the name cannot be asked for.
-        OSError: this machine has no socket to spare, or no route.
+        OSError: this machine has no socket to spare.
     """
-    asked = {rrtype: question(secrets.randbits(16), name, rrtype, edns=edns) for rrtype in rrtypes}
-    answered = await _over_udp(resolver, asked, until)
-    for rrtype, reply in answered.items():
-        if reply.truncated:
-            answered[rrtype] = await _over_tcp(resolver, asked[rrtype], until, most)
-    return answered
+    try:
+        on_the_wire = name_on_the_wire(name)
+    except MalformedMessage as error:
+        return dict.fromkeys(rrtypes, str(error))
+    asked = {t: question(secrets.randbits(16), on_the_wire, t, edns=edns) for t in rrtypes}
+    answers = await _over_udp(resolver, asked, until)
+    for rrtype, answer in answers.items():
+        if isinstance(answer, Reply) and answer.truncated:
+            answers[rrtype] = await _over_tcp(resolver, asked[rrtype], until, most)
+    return answers
 
 
-async def _over_udp(resolver: tuple[str, int], asked: dict[int, bytes], until: float) -> dict[int, Reply]:
+async def _over_udp(
+    resolver: tuple[str, int], asked: dict[int, bytes], until: float
+) -> dict[int, Reply | str]:
     loop = asyncio.get_running_loop()
     family = socket.AF_INET6 if ":" in resolver[0] else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sock:
-        sock.connect(resolver)
-        waiter = _Waiter(sock, dict(asked), loop.create_future())
-        for message in asked.values():
-            sock.send(message)
-        alarm = loop.call_at(until, waiter.give_up)
-        loop.add_reader(sock.fileno(), waiter.readable)
+        try:
+            sock.connect(resolver)
+            for message in asked.values():
+                sock.send(message)
+        except OSError:
+            return dict.fromkeys(asked, _UNREACHABLE)
+        waiter = _Waiter(sock, asked, loop.create_future())
+        descriptor = sock.fileno()
+        alarm = loop.call_at(until, waiter.finish)
+        loop.add_reader(descriptor, waiter.readable)
         try:
             await waiter.done
         finally:
             alarm.cancel()
-            loop.remove_reader(sock.fileno())
-    if not waiter.answered:
-        raise NoAnswer(waiter.trouble)
-    return waiter.answered
+            loop.remove_reader(descriptor)
+    return waiter.answers
 
 
 class _Waiter:
     """Collects the answers that arrive on one socket until all are there."""
 
-    def __init__(
-        self, sock: socket.socket, open_questions: dict[int, bytes], done: asyncio.Future[None]
-    ) -> None:
+    def __init__(self, sock: socket.socket, asked: dict[int, bytes], done: asyncio.Future[None]) -> None:
         self._sock = sock
-        self._open = open_questions
+        self._open = {message[:2]: (rrtype, message) for rrtype, message in asked.items()}
         self._strays = 0
         self.done = done
-        self.answered: dict[int, Reply] = {}
-        self.trouble = "no answer in time"
+        self.answers: dict[int, Reply | str] = dict.fromkeys(asked, LATE)
 
     def readable(self) -> None:
         try:
-            while self._open:
-                self._sort(self._sock.recv(65535))
+            while self._open and self._strays < _MOST_STRAYS:
+                self._sort(self._sock.recv(4096))
         except (BlockingIOError, InterruptedError):
             return
-        except OSError as error:
-            refused = error.errno == errno.ECONNREFUSED
-            self.trouble = "no DNS server listens there" if refused else "cannot be reached"
-            self._finish()
+        except OSError:  # the other host said so by ICMP
+            self.answers.update(dict.fromkeys([t for t, _ in self._open.values()], _UNREACHABLE))
+        self.finish()
 
-    def give_up(self) -> None:
-        self._finish()
-
-    def _sort(self, wire: bytes) -> None:
-        for rrtype, message in self._open.items():
-            if wire[:2] == message[:2]:
-                try:
-                    self.answered[rrtype] = read_reply(wire, message)
-                except MalformedMessage as error:
-                    self.trouble = f"its answer is broken: {error}"
-                    break
-                del self._open[rrtype]
-                if not self._open:
-                    self._finish()
-                return
-        self._strays += 1
-        if self._strays > _MOST_STRAYS:
-            self._open.clear()
-            self._finish()
-
-    def _finish(self) -> None:
+    def finish(self) -> None:
         if not self.done.done():
             self.done.set_result(None)
 
+    def _sort(self, wire: bytes) -> None:
+        rrtype, message = self._open.get(wire[:2], (0, b""))
+        if not message:
+            self._strays += 1
+            return
+        try:
+            self.answers[rrtype] = read_reply(wire, message)
+        except MalformedMessage as error:
+            self._strays += 1
+            self.answers[rrtype] = f"its answer is broken: {error}"  # unless a better one still comes
+        else:
+            del self._open[wire[:2]]
 
-async def _over_tcp(resolver: tuple[str, int], message: bytes, until: float, most: int) -> Reply:
+
+async def _over_tcp(resolver: tuple[str, int], message: bytes, until: float, most: int) -> Reply | str:
     """RFC 7766: the same question with a length in front."""
     writer = None
     try:
@@ -123,16 +116,16 @@ async def _over_tcp(resolver: tuple[str, int], message: bytes, until: float, mos
             writer.write(len(message).to_bytes(2, "big") + message)
             length = int.from_bytes(await reader.readexactly(2), "big")
             if length > most:
-                raise NoAnswer(f"its answer has {length} bytes, more than {most}; remove old records")
+                return f"its answer has {length} bytes, more than {most}; remove old records"
             return read_reply(await reader.readexactly(length), message)
     except TimeoutError:
-        raise NoAnswer("no answer in time over TCP") from None
+        return "no answer in time over TCP"
     except asyncio.IncompleteReadError:
-        raise NoAnswer("it closed the TCP connection in the middle of its answer") from None
+        return "it closed the TCP connection in the middle of its answer"
     except MalformedMessage as error:
-        raise NoAnswer(f"its answer over TCP is broken: {error}") from None
+        return f"its answer over TCP is broken: {error}"
     except OSError:
-        raise NoAnswer("its answer is too long for UDP and it does not talk TCP") from None
+        return "its answer is too long for UDP and it does not talk TCP"
     finally:
         if writer is not None:
             writer.transport.abort()

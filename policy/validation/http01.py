@@ -7,7 +7,6 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from policy.validation.addresses import Check
-from policy.validation.dial import dial
 from policy.validation.hosts import as_address
 from policy.validation.http_get import get
 from policy.validation.http_reply import ReplyReader
@@ -47,9 +46,14 @@ async def check_http01(check: Check, host: str, token: str, key_authorization: s
     visited = [place]
     while True:
         addresses = await check.targets(place.host)
-        sock, where = await dial(check, addresses, place.port, str(place)[:_MOST_URL])
-        reply = await get(
-            check, sock, where, tls=place.tls, host=place.host, port=place.port, path=place.path
+        reply, where = await get(
+            check,
+            addresses,
+            tls=place.tls,
+            host=place.host,
+            port=place.port,
+            path=place.path,
+            url=str(place),
         )
         if reply.status not in _REDIRECTS:
             _judge(reply, place, where, key_authorization.encode("ascii"))

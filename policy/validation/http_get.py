@@ -5,60 +5,56 @@ header objects that one GET of ninety bytes does not need, and no bound on the t
 """
 
 import asyncio
-import socket
 import ssl
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from policy.validation.addresses import Check
+from policy.validation.dial import dial, dial_protocol
 from policy.validation.http_reply import BadReply, ReplyReader
+from policy.validation.networks import IPAddress
 from policy.validation.problems import Problem, ValidationFailed, connection_failed
 from policy.validation.records import authority
+from policy.validation.tls import handshake, tls_words
 
 USER_AGENT: Final = "certctl"
 
 
 class _Exchange(asyncio.Protocol):
-    """Sends the request, feeds the reader, and hangs up as soon as the reply is whole."""
+    """Sends the request, feeds the reader, and says when the reply is whole or broken."""
 
-    def __init__(self, request: bytes, reader: ReplyReader, done: asyncio.Future[None]) -> None:
+    def __init__(self, request: bytes, reader: ReplyReader) -> None:
         self._request = request
-        self._reader = reader
-        self._done = done
-        self._transport: asyncio.Transport | None = None
+        self.reader = reader
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
+        cast("asyncio.WriteTransport", transport).write(self._request)  # uvloop's have another base class
 
     def data_received(self, data: bytes) -> None:
-        if self._done.done():
-            return
-        try:
-            if self._reader.feed(data):
-                self._finish(None)
-        except BadReply as error:
-            self._finish(error)
+        if not self.done.done():
+            try:
+                if self.reader.feed(data):
+                    self.done.set_result(None)
+            except BadReply as error:
+                self.done.set_exception(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._done.done():
-            return
-        if exc is not None and not self._reader.status:
-            self._finish(exc)
+        if self.done.done():
             return
         try:
-            self._reader.end()
-        except BadReply as error:
-            self._finish(error)
+            if exc is not None and not self.reader.status:
+                raise exc
+            self.reader.end()
+        except (BadReply, OSError) as error:
+            self.done.set_exception(error)
         else:
-            self._finish(None)
+            self.done.set_result(None)
 
-    def _finish(self, error: Exception | None) -> None:
-        if error is None:
-            self._done.set_result(None)
-        else:
-            self._done.set_exception(error)
+    def too_late(self) -> None:
+        if not self.done.done():
+            self.done.set_exception(TimeoutError())
 
 
 @lru_cache(maxsize=1)
@@ -75,33 +71,33 @@ def _unverified_tls() -> ssl.SSLContext:
 
 
 async def get(
-    check: Check, sock: socket.socket, where: str, *, tls: bool, host: str, port: int, path: str
-) -> ReplyReader:
-    """The reply to ``GET path`` over a connected socket, which is closed afterwards whatever happens.
+    check: Check, addresses: Sequence[IPAddress], *, tls: bool, host: str, port: int, path: str, url: str
+) -> tuple[ReplyReader, str]:
+    """The reply to ``GET path`` from the first address that accepts, and that address with its port.
 
     Raises:
-        ValidationFailed: ``connection`` or ``tls``; the words name ``where``.
+        ValidationFailed: ``connection`` or ``tls``; the words name the address.
     """
     loop = asyncio.get_running_loop()
-    shown_host = authority(host, port, 443 if tls else 80)
     request = (
-        f"GET {path} HTTP/1.1\r\nHost: {shown_host}\r\nUser-Agent: {USER_AGENT}\r\nAccept: */*\r\n"
-        "Accept-Encoding: identity\r\nConnection: close\r\n\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {authority(host, port, 443 if tls else 80)}\r\n"
+        f"User-Agent: {USER_AGENT}\r\nAccept: */*\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n"
     ).encode("ascii")
-    reader = ReplyReader(max_head=check.settings.max_head, max_body=check.settings.max_body)
-    done: asyncio.Future[None] = loop.create_future()
-    transport: asyncio.BaseTransport | None = None
+
+    def make() -> _Exchange:
+        return _Exchange(
+            request, ReplyReader(max_head=check.settings.max_head, max_body=check.settings.max_body)
+        )
+
+    if tls:
+        (transport, exchange), where = await _over_tls(check, addresses, port, host, url, make)
+    else:
+        (transport, exchange), where = await dial_protocol(check, addresses, port, url, make)
+    alarm = loop.call_at(check.deadline, exchange.too_late)
     try:
-        async with asyncio.timeout_at(check.deadline):
-            transport, _ = await loop.create_connection(
-                lambda: _Exchange(request, reader, done),
-                sock=sock,
-                ssl=_unverified_tls() if tls else None,
-                server_hostname=host if tls else None,
-            )
-            await done
+        await exchange.done
     except TimeoutError:
-        if not reader.status or reader.status == 200:
+        if exchange.reader.status in (0, 200):
             raise ValidationFailed(
                 Problem.CONNECTION,
                 f"{where} did not send its whole reply within {check.settings.timeout:g} s",
@@ -109,20 +105,22 @@ async def get(
     except BadReply as error:
         raise ValidationFailed(Problem.CONNECTION, f"{where} gave no usable HTTP reply: {error}") from None
     except ssl.SSLError as error:
-        raise ValidationFailed(Problem.TLS, f"{where}: no TLS: {tls_words(error)}") from None
+        raise ValidationFailed(Problem.TLS, f"{where}: TLS broke off: {tls_words(error)}") from None
     except OSError as error:
         raise connection_failed(error, where) from None
     finally:
-        if transport is not None:
-            transport.abort()  # type: ignore[attr-defined]  # every stream transport has it
-        else:
-            sock.close()
-        if done.done() and not done.cancelled():
-            done.exception()  # seen, even when the timeout came first
-    return reader
+        alarm.cancel()
+        cast("asyncio.WriteTransport", transport).abort()
+    return exchange.reader, where
 
 
-def tls_words(error: ssl.SSLError) -> str:
-    """OpenSSL's reason, without file names and line numbers of the library."""
-    reason = (error.reason or "the handshake failed").replace("_", " ").lower()
-    return reason[:80]
+async def _over_tls(
+    check: Check,
+    addresses: Sequence[IPAddress],
+    port: int,
+    host: str,
+    url: str,
+    make: Callable[[], _Exchange],
+) -> tuple[tuple[asyncio.BaseTransport, _Exchange], str]:
+    sock, where = await dial(check, addresses, port, url)
+    return await handshake(check, sock, where, _unverified_tls(), host, make), where

@@ -63,7 +63,7 @@ class ReplyReader:
             raise BadReply("the connection was closed before a whole reply came")
 
     def _take_head(self, empty_line: re.Match[bytes]) -> None:
-        lines = self._buffer[: empty_line.start()].split(b"\n")
+        lines = bytes(self._buffer[: empty_line.start()]).split(b"\n")
         del self._buffer[: empty_line.end()]
         status = _status(lines[0])
         if self._spent - len(self._buffer) > self._max_head:
@@ -83,14 +83,14 @@ class ReplyReader:
         if self._spent > self._max_head:
             raise BadReply(f"headers longer than {self._max_head} bytes")
 
-    def _headers(self, lines: list[bytearray]) -> None:
+    def _headers(self, lines: list[bytes]) -> None:
         for line in lines:
             name, colon, value = line.partition(b":")
             if not colon:
                 continue  # a folded or broken line; none that we need may look so
             name, value = name.strip().lower(), value.strip()
             if name == b"location" and self.location is None:
-                self.location = bytes(value)
+                self.location = value
             elif name == b"content-length":
                 self._content_length(value)
             elif name == b"transfer-encoding":
@@ -102,7 +102,7 @@ class ReplyReader:
         if self._chunked:
             self._length = None
 
-    def _content_length(self, value: bytearray) -> None:
+    def _content_length(self, value: bytes) -> None:
         if not value.isdigit() or len(value) > 18:
             raise BadReply("its Content-Length is not a number")
         if self._length is not None and self._length != int(value):
@@ -155,7 +155,7 @@ class ReplyReader:
         return self.overlong
 
 
-def _status(line: bytearray) -> int:
+def _status(line: bytes) -> int:
     parts = line.split(None, 2)
     if len(parts) < 2 or not parts[0].startswith(b"HTTP/") or not parts[1].isdigit() or len(parts[1]) != 3:
         raise BadReply("what came back is not HTTP")

@@ -6,7 +6,7 @@ import hmac
 import ipaddress
 import ssl
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -14,9 +14,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from ca.names import Identifier, IdentifierType
 from policy.validation.addresses import Check
 from policy.validation.dial import dial
-from policy.validation.http_get import tls_words
 from policy.validation.networks import IPAddress
-from policy.validation.problems import Problem, ValidationFailed, connection_failed
+from policy.validation.problems import Problem, ValidationFailed
+from policy.validation.tls import handshake
 
 ALPN: Final = "acme-tls/1"
 ACME_IDENTIFIER: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
@@ -31,10 +31,6 @@ def _context() -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols([ALPN])
     return context
-
-
-class _Hello(asyncio.Protocol):
-    """Nothing is said after the handshake."""
 
 
 def server_name(identifier: Identifier) -> str:
@@ -56,32 +52,10 @@ async def check_tlsalpn01(check: Check, identifier: Identifier, key_authorizatio
     sock, where = await dial(
         check, addresses, check.settings.tlsalpn01_port, f"{ALPN} with server name {sni}"
     )
-    loop = asyncio.get_running_loop()
-    transport: asyncio.BaseTransport | None = None
-    try:
-        async with asyncio.timeout_at(check.deadline):
-            transport, _ = await loop.create_connection(
-                _Hello, sock=sock, ssl=_context(), server_hostname=sni
-            )
-        session: ssl.SSLObject = transport.get_extra_info("ssl_object")
-        protocol, certificate = session.selected_alpn_protocol(), session.getpeercert(binary_form=True)
-    except TimeoutError:
-        raise ValidationFailed(
-            Problem.TLS, f"{where} did not finish the TLS handshake within {check.settings.timeout:g} s"
-        ) from None
-    except ssl.SSLError as error:
-        raise ValidationFailed(
-            Problem.TLS, f"{where}: no TLS with protocol {ALPN} for {sni}: {tls_words(error)}"
-        ) from None
-    except (ConnectionResetError, ConnectionAbortedError, BrokenPipeError):
-        raise ValidationFailed(Problem.TLS, f"{where} hung up during the TLS handshake for {sni}") from None
-    except OSError as error:
-        raise connection_failed(error, where) from None
-    finally:
-        if transport is not None:
-            transport.abort()  # type: ignore[attr-defined]  # every stream transport has it
-        else:
-            sock.close()
+    transport, _ = await handshake(check, sock, where, _context(), sni, asyncio.Protocol)
+    session: ssl.SSLObject = transport.get_extra_info("ssl_object")
+    protocol, certificate = session.selected_alpn_protocol(), session.getpeercert(binary_form=True)
+    cast("asyncio.WriteTransport", transport).abort()
     if protocol != ALPN:
         raise ValidationFailed(
             Problem.TLS,

@@ -24,7 +24,7 @@ async def serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
-        dns = await stack.enter_async_context(DNSResponder(*options.dns, zone=zone))
+        dns = await stack.enter_async_context(DNSResponder(options.dns[0], options.dns[1], zone))
         for responder in (http01, tlsalpn01):
             if responder is not None:
                 await stack.enter_async_context(responder)

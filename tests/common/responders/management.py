@@ -4,6 +4,7 @@
 removes them all; the other paths are in `ROUTES`.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -52,7 +53,7 @@ def management_app(
 def _handler(action: Action) -> Callable[[web.Request], Any]:
     async def handle(request: web.Request) -> web.Response:
         try:
-            result = action(await request.json(content_type=None))
+            result = action(json.loads(await request.text()))  # curl -d calls it a form
         except Exception as error:  # noqa: BLE001 - whatever a hook sent, it must hear what is wrong with it
             return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
         return web.json_response(result if isinstance(result, list) else {"ok": True})

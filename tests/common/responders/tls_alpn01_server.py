@@ -75,7 +75,7 @@ class TLSALPN01Responder(TCPResponder):
         self._contexts: dict[str, ssl.SSLContext] = {}
         self.seen: list[str | None] = []
         front = self._context(*make_certificate(Recipe(["fallback.invalid"], "", with_proof=False)))
-        front.sni_callback = self._choose  # type: ignore[assignment]  # typeshed has the base class's types
+        front.sni_callback = self._choose
         super().__init__(None, host, port, front)
 
     def serve(self, sni: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
