@@ -24,7 +24,7 @@ def decode(text: str) -> bytes:
     """Return the octets of `text`; raise NotBase64url unless `encode` would give back that very text."""
     try:
         standard = text.encode("ascii").translate(_TO_STANDARD)
-        match len(text) % 4:
+        match len(standard) % 4:
             case 0:
                 return binascii.a2b_base64(standard, strict_mode=True)
             case 2 if text[-1] in _LAST_OF_TWO:

@@ -6,7 +6,7 @@ the external account binding (`parse_binding`, then `verify_eab`).
 """
 
 import hmac
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
@@ -47,27 +47,30 @@ _PKCS1: Final = PKCS1v15()
 _SHA256: Final = SHA256()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Jws:
+class SignedRequest(NamedTuple):
     """A well-formed flattened JWS whose signature has *not* been checked.
 
-    Exactly one of `jwk` (JSON, still unchecked) and `kid` is there. `payload` is empty for POST-as-GET.
+    A tuple and not a dataclass because it is made for every request and costs a quarter so.
+
+    Attributes:
+        alg: the signature algorithm, one of those that the place allows.
+        nonce: base64url text, neither checked nor spent; empty in an inner JWS, which has none.
+        url: what the signer meant to reach; see `check_url`.
+        jwk: the signer's key as JSON, still unchecked; None if `kid` is there.
+        kid: the account URL, or the name of a MAC key in a binding; None if `jwk` is there.
+        payload: octets; empty for POST-as-GET (RFC 8555 section 6.3).
+        signing_input: the octets that were signed.
+        signature: octets.
     """
 
     alg: str
+    nonce: str
     url: str
     jwk: JsonObject | None
     kid: str | None
     payload: bytes
-    signing_input: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedRequest(Jws):
-    """The body of an ACME POST: a Jws and its `nonce` (base64url text, neither checked nor spent)."""
-
-    nonce: str
+    signing_input: bytes
+    signature: bytes
 
 
 def parse(body: bytes) -> SignedRequest:
@@ -78,47 +81,34 @@ def parse(body: bytes) -> SignedRequest:
         BadSignatureAlgorithm: `alg` is none of SIGNATURE_ALGORITHMS.
         BadNonce: there is no `nonce` (section 6.5 has the client retry with one).
     """
-    parts = _parts(_members(body))
-    header = parts.header
-    alg = _algorithm(header, SIGNATURE_ALGORITHMS)
-    jwk, kid = _key_reference(header)
-    return SignedRequest(
-        alg=alg,
-        nonce=_nonce(header),
-        url=_line(header, "url"),
-        jwk=jwk,
-        kid=kid,
-        payload=parts.payload,
-        signing_input=parts.signing_input,
-        signature=parts.signature,
-    )
+    return _request(_members(body), SIGNATURE_ALGORITHMS, _nonce)
 
 
-def parse_key_change(payload: bytes) -> Jws:
+def parse_key_change(payload: bytes) -> SignedRequest:
     """Return the inner JWS of a keyChange request: with `jwk`, without `nonce` (RFC 8555 section 7.3.5).
 
     Raises MalformedJws and BadSignatureAlgorithm as `parse` does.
     """
-    inner = _inner(_members(payload), SIGNATURE_ALGORITHMS)
+    inner = _request(_members(payload), SIGNATURE_ALGORITHMS, _no_nonce)
     if inner.jwk is None:
         raise MalformedJws("the inner JWS of a key change carries the new key as jwk, not a kid")
     return inner
 
 
-def parse_binding(value: JsonValue) -> Jws:
+def parse_binding(value: JsonValue) -> SignedRequest:
     """Return an `externalAccountBinding` value: MAC `alg`, the key's name as `kid`, no `nonce` (section 7.3.4).
 
     Raises MalformedJws and, with MAC_ALGORITHMS, BadSignatureAlgorithm as `parse` does.
     """
     if type(value) is not dict:
         raise MalformedJws("externalAccountBinding is not a JSON object")
-    inner = _inner(value, MAC_ALGORITHMS)
+    inner = _request(value, MAC_ALGORITHMS, _no_nonce)
     if inner.kid is None:
         raise MalformedJws("externalAccountBinding names its MAC key as kid and has no jwk")
     return inner
 
 
-def check_url(jws: Jws, expected_url: str) -> None:
+def check_url(jws: SignedRequest, expected_url: str) -> None:
     """Raise WrongUrl unless the JWS was signed for exactly the URL that we gave out (RFC 8555 section 6.4)."""
     if jws.url != expected_url:
         raise WrongUrl(
@@ -126,7 +116,7 @@ def check_url(jws: Jws, expected_url: str) -> None:
         )
 
 
-def verify(jws: Jws, key: AccountKey) -> None:
+def verify(jws: SignedRequest, key: AccountKey) -> None:
     """Return if `key` made the signature.
 
     Raises:
@@ -150,7 +140,7 @@ def verify(jws: Jws, key: AccountKey) -> None:
         raise BadSignature("the signature of the JWS is wrong") from None
 
 
-def verify_eab(binding: Jws, mac_key: bytes, expected_url: str, account_key: AccountKey) -> None:
+def verify_eab(binding: SignedRequest, mac_key: bytes, expected_url: str, account_key: AccountKey) -> None:
     """Return if the holder of `mac_key` bound `account_key` for the request at `expected_url` (RFC 8555 section 7.3.4).
 
     Raises:
@@ -172,13 +162,6 @@ def verify_eab(binding: Jws, mac_key: bytes, expected_url: str, account_key: Acc
         raise MalformedJws("the external account binding is for another account key")
 
 
-class _Parts(NamedTuple):
-    header: JsonObject
-    payload: bytes
-    signing_input: bytes
-    signature: bytes
-
-
 def _members(body: bytes) -> JsonObject:
     if len(body) > MAX_BODY:
         raise MalformedJws(f"a JWS has at most {MAX_BODY} octets here")
@@ -188,7 +171,9 @@ def _members(body: bytes) -> JsonObject:
         raise MalformedJws(f"the JWS is refused: {error}") from None
 
 
-def _parts(members: JsonObject) -> _Parts:
+def _request(
+    members: JsonObject, algorithms: tuple[str, ...], nonce_of: Callable[[JsonObject], str]
+) -> SignedRequest:
     if "header" in members:
         raise MalformedJws("a JWS with an unprotected header is not accepted")
     if "signatures" in members:
@@ -198,36 +183,19 @@ def _parts(members: JsonObject) -> _Parts:
         raise MalformedJws("a flattened JWS has the string members protected, payload and signature")
     try:
         header = load_object(base64url.decode(protected))
-        parts = _Parts(
-            header,
-            base64url.decode(payload),
-            f"{protected}.{payload}".encode("ascii"),
-            base64url.decode(signature),
-        )
+        payload_octets = base64url.decode(payload)
+        signature_octets = base64url.decode(signature)
     except base64url.NotBase64url as error:
         raise MalformedJws(f"a member of the JWS is {error}") from None
     except JsonRefused as error:
         raise MalformedJws(f"the protected header is refused: {error}") from None
     if "crit" in header or "b64" in header:
         raise MalformedJws("the header parameters crit and b64 are not accepted")
-    return parts
-
-
-def _inner(members: JsonObject, algorithms: tuple[str, ...]) -> Jws:
-    parts = _parts(members)
-    header = parts.header
     alg = _algorithm(header, algorithms)
-    if "nonce" in header:
-        raise MalformedJws("an inner JWS has no nonce")
     jwk, kid = _key_reference(header)
-    return Jws(
-        alg=alg,
-        url=_line(header, "url"),
-        jwk=jwk,
-        kid=kid,
-        payload=parts.payload,
-        signing_input=parts.signing_input,
-        signature=parts.signature,
+    signing_input = f"{protected}.{payload}".encode("ascii")
+    return SignedRequest(
+        alg, nonce_of(header), _line(header, "url"), jwk, kid, payload_octets, signing_input, signature_octets
     )
 
 
@@ -263,6 +231,12 @@ def _nonce(header: JsonObject) -> str:
     except base64url.NotBase64url as error:
         raise MalformedJws(f"nonce is {error}") from None
     return nonce
+
+
+def _no_nonce(header: JsonObject) -> str:
+    if "nonce" in header:
+        raise MalformedJws("an inner JWS has no nonce")
+    return ""
 
 
 def _line(header: JsonObject, name: str) -> str:
