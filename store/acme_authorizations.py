@@ -87,6 +87,8 @@ async def insert(tx: Transaction, authorization: Authorization) -> None:
         _INSERT,
         id=authorization.id,
         account_id=authorization.account_id,
+        profile=authorization.profile,
+        profile_version=authorization.profile_version,
         type=authorization.type,
         value=authorization.value,
         wildcard=authorization.wildcard,
@@ -157,5 +159,7 @@ async def holds(tx: Transaction, account_id: AccountId, type_: str, value: str, 
 
 def authorization_of(row: tuple[Any, ...]) -> Authorization:
     """The record that `row` spells."""
-    key, account_id, type_, value, wildcard, status, *rest = row
-    return Authorization(key, account_id, type_, value, bool(wildcard), AuthorizationStatus(status), *rest)
+    key, account_id, profile, version, type_, value, wildcard, status, *rest = row
+    return Authorization(
+        key, account_id, profile, version, type_, value, bool(wildcard), AuthorizationStatus(status), *rest
+    )

@@ -21,6 +21,7 @@ _BY_JOB: Final = select_by(Certificate, certificates, "job_id")
 _DER_BY_JOB: Final = Statement(
     select(certificates.c.issuer, certificates.c.der).where(certificates.c.job_id == bindparam("job_id"))
 )
+_BY_DIGEST: Final = select_by(Certificate, certificates, "sha256")
 _LATEST: Final = Statement(
     select(*_COLUMNS)
     .order_by(certificates.c.issued_at.desc(), certificates.c.serial)
@@ -131,6 +132,11 @@ async def der_of_job(tx: Transaction, job_id: JobId) -> tuple[IssuerName, bytes]
     """Issuer and DER of what the job has issued: all that a download needs."""
     row = await tx.one(_DER_BY_JOB, job_id=job_id)
     return None if row is None else (IssuerName(row[0]), bytes(row[1]))
+
+
+async def with_digest(tx: Transaction, sha256: str) -> Certificate | None:
+    """The certificate whose DER has that SHA-256 (hex)."""
+    return _certificate(await tx.one(_BY_DIGEST, sha256=sha256))
 
 
 async def latest(tx: Transaction, most: int) -> list[Certificate]:

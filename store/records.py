@@ -286,6 +286,8 @@ class Authorization:
 
     id: AuthorizationId
     account_id: AccountId
+    profile: ProfileName
+    profile_version: int
     type: str
     value: str
     wildcard: bool

@@ -95,7 +95,7 @@ class NonceMint:
 class NonceLedger(Protocol):
     """Remembers which nonces were used."""
 
-    def spend(self, claims: NonceClaims) -> bool:
+    async def spend(self, claims: NonceClaims) -> bool:
         """Return True the first time, False ever after until `claims.expires_at`."""
 
 
@@ -110,9 +110,9 @@ class Nonces:
         """Return the value of a Replay-Nonce header."""
         return self._mint.mint(now)
 
-    def spend(self, nonce: str, now: datetime) -> None:
+    async def spend(self, nonce: str, now: datetime) -> None:
         """Use up a nonce; raise BadNonce unless it is ours, in time and used for the first time."""
-        if not self._ledger.spend(self._mint.check(nonce, now)):
+        if not await self._ledger.spend(self._mint.check(nonce, now)):
             raise BadNonce("the nonce was used before")
 
 

@@ -347,7 +347,7 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         "(NEW.revoked_at IS NOT NULL OR NEW.revocation_reason IS NOT NULL OR NEW.revoked_by IS NOT NULL)",
         "certificates: issued first, revoked later",
     ),
-    _taken("certificates", ("issuer", "serial"), ("job_id",), ("approval_id",)),
+    _taken("certificates", ("issuer", "serial"), ("job_id",), ("approval_id",), ("sha256",)),
     _fixed(
         "certificates",
         (

@@ -83,6 +83,8 @@ def upgrade() -> None:
     op.create_table(
         "certificate_names",
         sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("profile", sa.Text(), nullable=False),
+        sa.Column("profile_version", sa.Integer(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("issuer", sa.Text(), nullable=False),
         sa.Column("serial", sa.Text(), nullable=False),
@@ -394,6 +396,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("issuer", "serial", name=op.f("pk_certificates")),
         sa.UniqueConstraint("approval_id", name=op.f("uq_certificates_approval_id")),
         sa.UniqueConstraint("job_id", name=op.f("uq_certificates_job_id")),
+        sa.UniqueConstraint("sha256", name=op.f("uq_certificates_sha256")),
     )
     op.create_index("ix_certificates_not_after", "certificates", ["not_after"], unique=False)
     op.create_index("ix_certificates_spki_sha256", "certificates", ["spki_sha256"], unique=False)
