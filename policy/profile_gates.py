@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, model_validator
 
 from policy.profile_sections import NetworkSet, Section
-from policy.profile_values import Duration, IPNetwork, Line, Once, Slug
+from policy.profile_values import Duration, IPNetwork, Line, Once, OnceAtLeast, Slug
 
 
 class ApprovalCovers(StrEnum):
@@ -82,11 +82,11 @@ class ACMERules(Section):
 
     enabled: bool = True
     mode: ACMEMode = ACMEMode.CHALLENGE
-    challenges: Annotated[tuple[ChallengeType, ...], Field(min_length=1), *Once] = tuple(ChallengeType)
+    challenges: Annotated[tuple[ChallengeType, ...], *OnceAtLeast] = tuple(ChallengeType)
     external_account_required: bool = False
     trusted_without_external_account: Annotated[Line, Field(min_length=20)] | None = None
     """Why mode = "trusted" is safe here although anybody can make an account: the operator's own sentence."""
-    allowed_networks: Annotated[tuple[IPNetwork, ...], Field(min_length=1), *Once] = _EVERYWHERE
+    allowed_networks: Annotated[tuple[IPNetwork, ...], *OnceAtLeast] = _EVERYWHERE
     denied_networks: Annotated[tuple[IPNetwork, ...], *Once] = _NEVER_A_SERVER
     """Where validation never connects; stronger than allowed_networks."""
     authorization_reuse: Duration = timedelta(0)

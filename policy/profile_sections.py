@@ -20,6 +20,7 @@ from policy.profile_values import (
     IPNetwork,
     Network,
     Once,
+    OnceAtLeast,
     SPIFFEPath,
     TrustDomain,
     URIPrefix,
@@ -35,7 +36,7 @@ class Section(BaseModel):
 class KeyRules(Section):
     """Which public keys may be certified."""
 
-    algorithms: Annotated[tuple[KeyAlgorithm, ...], Field(min_length=1), *Once] = (
+    algorithms: Annotated[tuple[KeyAlgorithm, ...], *OnceAtLeast] = (
         KeyAlgorithm.RSA,
         KeyAlgorithm.P256,
         KeyAlgorithm.P384,
@@ -158,7 +159,7 @@ class SPIFFERule(Section):
     """SPIFFE identities of one trust domain. In a pattern `*` is one part, a final `**` one or more."""
 
     trust_domain: TrustDomain
-    paths: Annotated[tuple[SPIFFEPath, ...], Field(min_length=1), *Once]
+    paths: Annotated[tuple[SPIFFEPath, ...], *OnceAtLeast]
 
     def allows(self, trust_domain: str, path: tuple[str, ...]) -> bool:
         """Whether one of the patterns matches the path, given as its parts."""

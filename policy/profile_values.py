@@ -172,10 +172,17 @@ def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _not_empty(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError("write at least one")
+    return values
+
+
 MOST_ENTRIES: Final = 1000
 """No list in a profile is longer."""
 
 Once = (Field(max_length=MOST_ENTRIES), AfterValidator(_once))
+OnceAtLeast = (*Once, AfterValidator(_not_empty))
 
 Duration = Annotated[
     timedelta,

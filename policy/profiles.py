@@ -18,7 +18,7 @@ from policy.profile_gates import ACMERules, ApprovalRules
 from policy.profile_sections import DNSRules, IdentifierRules, IPRules, KeyRules, Section, ValidityRules
 from policy.profile_subject import CommonName, SubjectRules
 from policy.profile_toml import MAX_SIZE, ProfileRefused, explain, line_of, read_tables
-from policy.profile_values import KeyUsage, Line, Once, Purpose, Slug, read_network
+from policy.profile_values import KeyUsage, Line, Once, OnceAtLeast, Purpose, Slug, read_network
 
 __all__ = [
     "DEFAULT",
@@ -63,7 +63,7 @@ class Profile(Section):
     name: Slug
     issuer: Slug
     description: Line = ""
-    key_usage: Annotated[tuple[KeyUsage, ...], Field(min_length=1), *Once] = (
+    key_usage: Annotated[tuple[KeyUsage, ...], *OnceAtLeast] = (
         "digitalSignature",
         "keyEncipherment",
     )
