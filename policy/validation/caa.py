@@ -105,7 +105,7 @@ def _property(place: str, rdata: bytes) -> Property:
 def _permits(value: str, request: CAARequest) -> bool:
     """Whether one issue or issuewild value names us; a value that breaks the grammar names nobody (RFC 8659 4.2)."""
     domain, *parameters = value.split(";")
-    if domain.strip(" \t").lower().removesuffix(".") not in request.issuer_domains:
+    if domain.strip(" \t").lower() not in request.issuer_domains:
         return False
     for text in parameters:
         if not text.strip(" \t"):

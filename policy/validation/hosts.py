@@ -85,6 +85,8 @@ def _read_resolvers(text: str) -> tuple[tuple[str, int], ...]:
 
 def as_address(text: str) -> IPAddress | None:
     """The IP address that this text spells, or None."""
+    if "%" in text or (":" not in text and not text[-1:].isdigit()):
+        return None  # every name ends here, at a tenth of the price of an exception; zones mean nothing to others
     try:
         return ipaddress.ip_address(text)
     except ValueError:

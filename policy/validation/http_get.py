@@ -27,6 +27,7 @@ class _Exchange(asyncio.Protocol):
     def __init__(self, request: bytes, reader: ReplyReader) -> None:
         self._request = request
         self.reader = reader
+        self.failure: Exception | None = None
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -36,25 +37,30 @@ class _Exchange(asyncio.Protocol):
         if not self.done.done():
             try:
                 if self.reader.feed(data):
-                    self.done.set_result(None)
+                    self._finish(None)
             except BadReply as error:
-                self.done.set_exception(error)
+                self._finish(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.done.done():
-            return
-        try:
+        if not self.done.done():
             if exc is not None and not self.reader.status:
-                raise exc
-            self.reader.end()
-        except (BadReply, OSError) as error:
-            self.done.set_exception(error)
-        else:
-            self.done.set_result(None)
+                self._finish(exc)
+                return
+            try:
+                self.reader.end()
+            except BadReply as error:
+                self._finish(error)
+            else:
+                self._finish(None)
 
     def too_late(self) -> None:
         if not self.done.done():
-            self.done.set_exception(TimeoutError())
+            self._finish(TimeoutError())
+
+    def _finish(self, failure: Exception | None) -> None:
+        """The failure is kept beside the future, which nobody may be left to look at."""
+        self.failure = failure
+        self.done.set_result(None)
 
 
 @lru_cache(maxsize=1)
@@ -96,6 +102,8 @@ async def get(
     alarm = loop.call_at(check.deadline, exchange.too_late)
     try:
         await exchange.done
+        if exchange.failure is not None:
+            raise exchange.failure
     except TimeoutError:
         if exchange.reader.status in (0, 200):
             raise ValidationFailed(

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 _EMPTY_LINE: Final = re.compile(rb"\r?\n\r?\n")
+_STATUS: Final = re.compile(rb"[1-9][0-9]{2}")
 _CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _MOST_LINE: Final = 256  # of a chunk's size line
 
@@ -157,7 +158,7 @@ class ReplyReader:
 
 def _status(line: bytes) -> int:
     parts = line.split(None, 2)
-    if len(parts) < 2 or not parts[0].startswith(b"HTTP/") or not parts[1].isdigit() or len(parts[1]) != 3:
+    if len(parts) < 2 or not parts[0].startswith(b"HTTP/") or not _STATUS.fullmatch(parts[1]):
         raise BadReply("what came back is not HTTP")
     return int(parts[1])
 

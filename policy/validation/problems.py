@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from policy.validation.records import ValidationRecord
 
 MOST_DETAIL: Final = 700
-_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_ROUTE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class Problem(StrEnum):
@@ -56,5 +57,7 @@ def connection_failed(error: OSError, what: str) -> ValidationFailed:
         return ValidationFailed(Problem.CONNECTION, f"{what}: connection refused; nothing listens there")
     if isinstance(error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
         return ValidationFailed(Problem.CONNECTION, f"{what}: the connection was reset by the other side")
+    if error.errno in _NO_ROUTE:
+        return ValidationFailed(Problem.CONNECTION, f"{what}: the certificate server has no route there")
     reason = os.strerror(error.errno).lower() if error.errno else "the connection failed"
     return ValidationFailed(Problem.CONNECTION, f"{what}: {reason}")

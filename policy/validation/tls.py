@@ -15,7 +15,7 @@ P = TypeVar("P", bound=asyncio.Protocol)
 async def handshake(
     check: Check, sock: socket.socket, where: str, context: ssl.SSLContext, sni: str, make: Callable[[], P]
 ) -> tuple[asyncio.BaseTransport, P]:
-    """The transport and protocol after the handshake. The socket is theirs from now on, or closed.
+    """The transport and protocol after the handshake. The socket is theirs from now on.
 
     Raises:
         ValidationFailed: ``tls``, in words that begin with ``where``.
@@ -23,19 +23,16 @@ async def handshake(
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout_at(check.deadline):
+            # From here on the loop closes the socket. Closing it here too could hit the next one of that number.
             return await loop.create_connection(make, sock=sock, ssl=context, server_hostname=sni)
-    except BaseException as error:
-        sock.close()
-        if isinstance(error, TimeoutError):
-            words = f"did not finish the TLS handshake for {sni} within {check.settings.timeout:g} s"
-        elif isinstance(error, ssl.SSLError):
-            words = f"refused the TLS handshake for {sni}: {tls_words(error)}"
-        elif isinstance(error, ConnectionError):
-            words = f"hung up during the TLS handshake for {sni}"
-        elif isinstance(error, OSError):
-            raise connection_failed(error, where) from None
-        else:
-            raise
+    except TimeoutError:
+        words = f"did not finish the TLS handshake for {sni} within {check.settings.timeout:g} s"
+    except ssl.SSLError as error:
+        words = f"refused the TLS handshake for {sni}: {tls_words(error)}"
+    except ConnectionError:
+        words = f"hung up during the TLS handshake for {sni}"
+    except OSError as error:
+        raise connection_failed(error, where) from None
     raise ValidationFailed(Problem.TLS, f"{where} {words}")
 
 

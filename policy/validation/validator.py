@@ -94,6 +94,8 @@ class Validator:
         self._closed = True
         for _ in range(self.settings.max_concurrent):
             await self._slots.acquire()
+        for _ in range(self.settings.max_concurrent):
+            self._slots.release()
 
     def _begin(self, networks: NetworkRules) -> tuple[Check, float]:
         if self._closed:
