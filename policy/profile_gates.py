@@ -35,7 +35,7 @@ class ApprovalRules(Section):
     expires: Duration = timedelta(days=7)
     """An approval undecided for so long is expired: the request is cancelled."""
     reuse_window: Duration = timedelta(days=7)
-    """With covers = "names": how long after the request a new order for the same names may use its approval, once."""
+    """How long after the request a new order for the same (as `covers` says) may use its approval, once; 0s = never."""
     covers: ApprovalCovers = ApprovalCovers.NAMES
 
     @model_validator(mode="after")
@@ -44,12 +44,6 @@ class ApprovalRules(Section):
             raise ValueError("name one circle whose members decide: a role or a group")
         if self.expires < timedelta(minutes=1):
             raise ValueError("expires must leave a person at least 1m")
-        if (
-            self.covers is ApprovalCovers.KEY
-            and "reuse_window" in self.model_fields_set
-            and self.reuse_window
-        ):
-            raise ValueError('reuse_window means nothing with covers = "key": remove it, or write "0s"')
         return self
 
 
