@@ -86,10 +86,8 @@ class OrderResources:
         seen = await self._services.database.read(
             lambda tx: orders.load(tx, signed.owner, order_id, signed.now)
         )
-        if seen.status is OrderStatus.PROCESSING and outcome.approval_id is None:
+        if seen.status is OrderStatus.PROCESSING:
             seen = await self._settle(signed, order_id, seen)
-        elif seen.status is OrderStatus.PROCESSING:
-            seen = await self._come_back(signed, order_id)
         return self._answer(seen)
 
     async def certificate(self, signed: Signed) -> web.StreamResponse:

@@ -18,6 +18,10 @@ class DNSResponder:
         self._tasks: set[asyncio.Task[None]] = set()
         self.address: tuple[str, int] = self._bind
 
+    @property
+    def port(self) -> int:
+        return self.address[1]
+
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         host, port = self._bind
