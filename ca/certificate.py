@@ -71,6 +71,10 @@ class Issuer:
     """DER AlgorithmIdentifier of what this issuer signs."""
     chain_pem: bytes = field(init=False, repr=False)
     """The chain as RFC 8555 9.1 text: what follows the subscriber's certificate."""
+    name_constraints: tuple[x509.NameConstraints, ...] = field(init=False, repr=False)
+    """Those of all authorities in the chain."""
+    extended_key_usage: frozenset[str] | None = field(init=False, repr=False)
+    """The purposes the issuer is limited to, by name; None when it is not."""
     constant_extensions: bytes = field(init=False, repr=False)
     """basicConstraints, AKI, AIA and CDP, encoded: the same in all certificates of this issuer."""
 
@@ -95,6 +99,10 @@ class Issuer:
             "not_after": certificate.not_valid_after_utc,
             "subject": subject_bytes(certificate),
             "signature_algorithm": signature_algorithm(algorithm),
+            "name_constraints": tuple(
+                constraint for link in self.chain if (constraint := _constraints_of(link))
+            ),
+            "extended_key_usage": _purposes_of(certificate),
             "chain_pem": b"".join(link.public_bytes(Encoding.PEM) for link in self.chain),
             "constant_extensions": (
                 extensions.END_ENTITY
@@ -126,7 +134,7 @@ def key_identifier(spki: bytes) -> bytes:
     parts = asn1.children(spki, asn1.only(spki, asn1.SEQUENCE))
     if len(parts) != 2:
         raise asn1.Malformed("a public key of two parts was expected")
-    return sha256(asn1.content(spki, parts[1], asn1.BIT_STRING)[1:]).digest()[:20]
+    return sha256(asn1.octets(spki, parts[1])).digest()[:20]
 
 
 def subject_bytes(certificate: x509.Certificate) -> bytes:
@@ -134,6 +142,22 @@ def subject_bytes(certificate: x509.Certificate) -> bytes:
     tbs = certificate.tbs_certificate_bytes
     parts = asn1.children(tbs, asn1.only(tbs, asn1.SEQUENCE))
     return asn1.whole(tbs, parts[5 if parts[0].tag == 0xA0 else 4])
+
+
+def _constraints_of(certificate: x509.Certificate) -> x509.NameConstraints | None:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _purposes_of(certificate: x509.Certificate) -> frozenset[str] | None:
+    try:
+        purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
+    names = {oids.EXTENDED_KEY_USAGE_NAMES.get(one.dotted_string, one.dotted_string) for one in purposes}
+    return None if "anyExtendedKeyUsage" in names else frozenset(names)
 
 
 def to_be_signed(issuer: Issuer, content: CertificateContent) -> bytes:

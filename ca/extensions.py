@@ -15,9 +15,14 @@ def key_usage(names: tuple[str, ...]) -> bytes:
 
 
 def extended_key_usage(purposes: tuple[str, ...]) -> bytes:
-    """ExtendedKeyUsage, not critical, in the order given; ValueError for what is neither a name nor a dotted OID."""
-    encoded = [der.oid(oids.EXTENDED_KEY_USAGES.get(purpose, purpose)) for purpose in purposes]
-    return der.extension(oids.encoded(oids.EXTENDED_KEY_USAGE), der.sequence(*encoded))
+    """ExtendedKeyUsage in the order given; ValueError for what is neither a name nor a dotted OID.
+
+    Critical for time stamping, as RFC 3161 2.3 demands, else not.
+    """
+    dotted = [oids.EXTENDED_KEY_USAGES.get(purpose, purpose) for purpose in purposes]
+    encoded = der.sequence(*[der.oid(purpose) for purpose in dotted])
+    critical = oids.EXTENDED_KEY_USAGES["timeStamping"] in dotted
+    return der.extension(oids.encoded(oids.EXTENDED_KEY_USAGE), encoded, critical=critical)
 
 
 def authority(path_length: int | None) -> bytes:

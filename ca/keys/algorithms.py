@@ -77,6 +77,23 @@ _SIGNATURE_ALGORITHMS: Final[dict[KeyAlgorithm, bytes]] = {
 }
 
 
+_KEY_ALGORITHMS: Final[dict[bytes, KeyAlgorithm]] = {
+    der.sequence(der.oid("1.2.840.113549.1.1.1"), der.NULL): KeyAlgorithm.RSA,
+    der.sequence(der.oid("1.2.840.10045.2.1"), der.oid("1.2.840.10045.3.1.7")): KeyAlgorithm.P256,
+    der.sequence(der.oid("1.2.840.10045.2.1"), der.oid("1.3.132.0.34")): KeyAlgorithm.P384,
+    der.sequence(der.oid("1.2.840.10045.2.1"), der.oid("1.3.132.0.35")): KeyAlgorithm.P521,
+    der.sequence(der.oid("1.3.101.112")): KeyAlgorithm.ED25519,
+    der.sequence(der.oid("2.16.840.1.101.3.4.3.17")): KeyAlgorithm.ML_DSA_44,
+    der.sequence(der.oid("2.16.840.1.101.3.4.3.18")): KeyAlgorithm.ML_DSA_65,
+    der.sequence(der.oid("2.16.840.1.101.3.4.3.19")): KeyAlgorithm.ML_DSA_87,
+}
+
+
+def key_algorithm_of(identifier: bytes) -> KeyAlgorithm | None:
+    """The algorithm whose SubjectPublicKeyInfo has exactly this AlgorithmIdentifier (DER), if it is one of ours."""
+    return _KEY_ALGORITHMS.get(identifier)
+
+
 def describe(public_key: object) -> KeyDescription:
     """What kind of key this is and its size; ValueError for a kind this authority does not work with."""
     if isinstance(public_key, ec.EllipticCurvePublicKey):

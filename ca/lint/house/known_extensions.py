@@ -1,0 +1,27 @@
+"""Only extensions that this authority means to write; anything else got in by mistake."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ca import oids
+from ca.certificate import Issuer
+from ca.lint.tbs import ToBeSigned
+
+_KNOWN: Final = frozenset(
+    {
+        oids.SUBJECT_KEY_IDENTIFIER,
+        oids.KEY_USAGE,
+        oids.SUBJECT_ALT_NAME,
+        oids.BASIC_CONSTRAINTS,
+        oids.CRL_DISTRIBUTION_POINTS,
+        oids.AUTHORITY_KEY_IDENTIFIER,
+        oids.EXTENDED_KEY_USAGE,
+        oids.AUTHORITY_INFO_ACCESS,
+        oids.TLS_FEATURE,
+    }
+)
+
+
+def check(tbs: ToBeSigned, _issuer: Issuer) -> Iterator[str]:
+    if not tbs.extensions.keys() <= _KNOWN:
+        yield f"unknown extensions: {', '.join(sorted(tbs.extensions.keys() - _KNOWN))}"

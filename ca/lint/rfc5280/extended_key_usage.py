@@ -1,0 +1,30 @@
+"""4.2.1.12: every purpose can be served with the key usage; time stamping stands alone (RFC 3161 2.3)."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ca.certificate import Issuer
+from ca.lint.tbs import ToBeSigned
+
+_NEEDS: Final = {
+    "serverAuth": frozenset({"digitalSignature", "keyEncipherment", "keyAgreement"}),
+    "clientAuth": frozenset({"digitalSignature", "keyAgreement"}),
+    "codeSigning": frozenset({"digitalSignature"}),
+    "emailProtection": frozenset(
+        {"digitalSignature", "contentCommitment", "keyEncipherment", "keyAgreement"}
+    ),
+    "timeStamping": frozenset({"digitalSignature", "contentCommitment"}),
+    "OCSPSigning": frozenset({"digitalSignature", "contentCommitment"}),
+}
+
+
+def check(tbs: ToBeSigned, _issuer: Issuer) -> Iterator[str]:
+    purposes = tbs.extended_key_usage
+    for purpose in purposes:
+        needs = _NEEDS.get(purpose)
+        if needs is not None and needs.isdisjoint(tbs.key_usage):
+            yield f"{purpose} needs one of the key usages {', '.join(sorted(needs))}"
+    if len(set(purposes)) != len(purposes):
+        yield "a purpose is there twice"
+    if "timeStamping" in purposes and len(purposes) > 1:
+        yield "timeStamping stands alone"

@@ -1,0 +1,15 @@
+"""4.2.1.10, 6.1.3: names lie within what the authorities of the chain are constrained to.
+
+A certificate outside them would be refused by every relying party that looks.
+"""
+
+from collections.abc import Iterator
+
+from ca.certificate import Issuer
+from ca.lint.tbs import ToBeSigned
+from ca.name_constraints import violations
+
+
+def check(tbs: ToBeSigned, issuer: Issuer) -> Iterator[str]:
+    if issuer.name_constraints:
+        yield from violations(tbs.subject, tbs.names, issuer.name_constraints)
