@@ -143,9 +143,11 @@ class ReplyReader:
             if self._length:
                 break
             self._length = None
+        if self._is_overlong():
+            return True
         if self._spent > self._max_head:
             raise BadReply("its chunked body is longer than it may be")
-        return self.overlong
+        return False
 
     def _is_overlong(self) -> bool:
         """Trailing white space may be any length that fits the other bounds (RFC 8555 8.3 has it ignored)."""
