@@ -1,6 +1,7 @@
 """Distinguished names from strangers: decoded, checked and encoded anew, so that no odd encoding is passed on."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
@@ -79,6 +80,9 @@ def read_name(data: bytes, name: asn1.Element) -> tuple[x509.Name, str | None]:
     return x509.Name(rdns), common_name
 
 
+_object_identifier: Final = lru_cache(maxsize=256)(x509.ObjectIdentifier)
+
+
 def _attribute(data: bytes, pair: asn1.Element) -> x509.NameAttribute[str | bytes]:
     parts = asn1.children(data, pair)
     if pair.tag != asn1.SEQUENCE or len(parts) != 2:
@@ -89,7 +93,7 @@ def _attribute(data: bytes, pair: asn1.Element) -> x509.NameAttribute[str | byte
         raise SubjectRefused(f"the subject attribute {dotted} is not text")
     try:
         text = data[parts[1].start : parts[1].stop].decode(charset)
-        attribute = x509.NameAttribute(x509.ObjectIdentifier(dotted), text)
+        attribute = x509.NameAttribute(_object_identifier(dotted), text)
     except ValueError:  # not of its character set, or longer than RFC 5280 appendix A allows
         raise SubjectRefused(
             f"the subject attribute {dotted} is too long or not in its character set"

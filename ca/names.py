@@ -39,9 +39,10 @@ MAX_EMAIL: Final = 254
 MAX_URI: Final = 2048
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DNS: Final = re.compile(rf"(?:\*\.)?(?:{_LABEL}\.)*{_LABEL}")
 # What resolvers and browsers read as (part of) an IPv4 address: a last label of digits, or a hexadecimal one.
-_NUMERIC: Final = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
+_NUMBER: Final = r"(?:[0-9]+|0x[0-9a-f]*)"
+_NUMERIC: Final = re.compile(_NUMBER)
+_DNS: Final = re.compile(rf"(?:\*\.)?(?:{_LABEL}\.)*(?!{_NUMBER}\Z){_LABEL}")
 _LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}")
 _URI_REST: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?#\[\]-]|%[0-9A-F]{2})+")
@@ -61,9 +62,6 @@ def parse_dns(value: str) -> Identifier:
     """A DNS name, with or without a wildcard label; a single label is a name too (local networks have them)."""
     name = value.lower() if value.isascii() else value
     if len(name) <= MAX_DNS and _DNS.fullmatch(name):
-        last = name.rpartition(".")[2]
-        if _NUMERIC.fullmatch(last):
-            raise NameRefused(f"{_shown(value)} looks like an IP address, not like a DNS name")
         if "xn--" in name:
             _check_a_labels(name)
         return Identifier(IdentifierType.DNS, name)
@@ -198,6 +196,7 @@ def _dns_fault(name: str) -> str:
         ("*" in name.removeprefix("*."), "a wildcard is the whole left-most label or nothing"),
         ("" in labels, "it has an empty label"),
         (max(map(len, labels)) > 63, "it has a label of more than 63 octets"),
+        (_NUMERIC.fullmatch(labels[-1]) is not None, "it looks like an IP address"),
     )
     for present, words in faults:
         if present:

@@ -36,7 +36,7 @@ def read_public_key(loaded: x509.CertificateSigningRequest, spki: bytes) -> tupl
     try:
         public_key = loaded.public_key()
         key = describe(public_key)
-    except Exception:  # noqa: BLE001 - whatever a parser of strangers' bytes raises: a point off its curve, a modulus of zero
+    except Exception:  # noqa: BLE001 - whatever a parser of strangers' bytes raises: a point off its curve, ...
         raise CsrRefused("the public key is not valid") from None
     if key.algorithm is not expected:
         raise CsrRefused("the public key can be read in two ways")

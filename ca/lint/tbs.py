@@ -130,6 +130,7 @@ def _general_names(value: bytes) -> tuple[GeneralName, ...]:
     return tuple([GeneralName(name.tag, value[name.start : name.stop]) for name in listed])
 
 
+@lru_cache(maxsize=64)  # under load, many certificates begin in the same second
 def _time(written: bytes) -> datetime:
     """UTCTime or GeneralizedTime in the one form that RFC 5280 4.1.2.5 allows each."""
     digits = written[2:-1]
