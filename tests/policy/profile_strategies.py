@@ -40,13 +40,15 @@ def dns(draw: st.DrawFn) -> Section:
 
 @st.composite
 def identifiers(draw: st.DrawFn) -> Section:
-    spiffe = mapping(trust_domain=st.sampled_from(["a.example", "b.example"]), paths=some(PATHS, 1))
-    both = spiffe.filter(lambda rule: len(rule) == 2)
+    spiffe = st.dictionaries(st.sampled_from(["a.example", "b.example"]), some(PATHS, 1), max_size=2)
     section = {
         "dns": draw(dns()),
         "ip": {"networks": draw(some(NETWORKS))},
         "email": {"domains": draw(some(DOMAINS)), "addresses": draw(some(["x@a.example", "y@b.example"]))},
-        "uri": {"prefixes": draw(some(PREFIXES)), "spiffe": draw(st.lists(both, max_size=2, unique_by=str))},
+        "uri": {
+            "prefixes": draw(some(PREFIXES)),
+            "spiffe": [{"trust_domain": name, "paths": paths} for name, paths in draw(spiffe).items()],
+        },
         "max_names": draw(st.integers(1, 5)),
     }
     if not any(value for part in section.values() if isinstance(part, dict) for value in part.values()):
@@ -70,14 +72,12 @@ def approval(draw: st.DrawFn) -> Section:
         mapping(
             approvers=st.integers(1, 10),
             expires=st.sampled_from(DURATIONS),
-            covers=st.just("names"),
+            covers=st.sampled_from(["names", "key"]),
             reuse_window=st.sampled_from(["0s", *DURATIONS]),
         )
     )
     if draw(st.booleans()):
         section[draw(st.sampled_from(["role", "group"]))] = draw(st.sampled_from(["approver", "security"]))
-    if draw(st.booleans()):
-        section |= {"covers": "key", "reuse_window": "0s"}
     return section
 
 
