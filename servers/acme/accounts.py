@@ -1,7 +1,5 @@
 """newAccount, accounts, their orders, key change (RFC 8555 sections 7.3, 7.1.2.1)."""
 
-import json
-from hashlib import sha256
 from typing import Final
 
 from aiohttp import web
@@ -176,8 +174,7 @@ class AccountResources:
 
 def material(key: AccountKey) -> KeyMaterial:
     """An account key as the tables know it."""
-    jwk = json.dumps(key.jwk, separators=(",", ":"))
-    return KeyMaterial(key.thumbprint, jwk, sha256(key.spki).hexdigest())
+    return KeyMaterial(key.thumbprint, key.jwk, key.spki_sha256)
 
 
 def _flag(fields: JsonObject, name: str) -> bool:

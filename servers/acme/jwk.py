@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from ca.weak_keys import check_key
 from servers.acme import base64url
 from servers.acme.refusals import BadPublicKey
 from servers.web.problem import quoted
@@ -61,21 +62,22 @@ class AccountKey:
     """A public key that passed every check. Equal keys have equal thumbprints and the other way round.
 
     Attributes:
-        thumbprint: base64url of SHA-256 over the canonical JWK (RFC 7638): 43 characters.
-        jwk: the canonical JWK: the required public members only, in lexicographic order.
+        thumbprint: base64url of SHA-256 over `jwk` (RFC 7638): 43 characters.
+        jwk: the canonical JWK as JSON text: the required public members only, in lexicographic order, no white space.
         algorithms: the `alg` values that this key may be used with.
         public_key: the loaded key.
     """
 
     thumbprint: str
-    jwk: Mapping[str, str] = field(compare=False)
+    jwk: str = field(compare=False)
     algorithms: tuple[str, ...] = field(compare=False)
     public_key: PublicKey = field(compare=False, repr=False)
 
     @property
-    def spki(self) -> bytes:
-        """DER SubjectPublicKeyInfo, to compare with the key of a CSR or a certificate."""
-        return self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    def spki_sha256(self) -> str:
+        """SHA-256 over the DER SubjectPublicKeyInfo, in hex, to compare with the key of a CSR or a certificate."""
+        spki = self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return hashlib.sha256(spki).hexdigest()
 
 
 def load_public_jwk(jwk: JsonValue) -> AccountKey:
@@ -87,6 +89,21 @@ def load_public_jwk(jwk: JsonValue) -> AccountKey:
     """
     if type(jwk) is not dict:
         raise BadPublicKey("the JWK is not a JSON object")
+    key = _load(jwk)
+    if reasons := check_key(key.public_key):
+        raise BadPublicKey(f"the key is weak: {'; '.join(reasons)}")
+    return key
+
+
+def load_stored_jwk(text: str) -> AccountKey:
+    """Return the key whose `AccountKey.jwk` was kept; the costly search for weaknesses was done when it came in.
+
+    Raises BadPublicKey if the text is no JWK that we took.
+    """
+    return _load(json.loads(text))
+
+
+def _load(jwk: Mapping[str, JsonValue]) -> AccountKey:
     if _PRIVATE_MEMBERS & jwk.keys():
         raise BadPublicKey(
             "the JWK holds private members; send the public key only, and treat this key as exposed"
@@ -147,7 +164,7 @@ def _account_key(canonical: dict[str, str], key: PublicKey, algorithms: tuple[st
     # RFC 7638 section 3: the required members in lexicographic order, no white space. The callers give that order.
     text = json.dumps(canonical, separators=(",", ":"))
     thumbprint = base64url.encode(hashlib.sha256(text.encode("ascii")).digest())
-    return AccountKey(thumbprint, canonical, algorithms, key)
+    return AccountKey(thumbprint, text, algorithms, key)
 
 
 def _text(jwk: Mapping[str, JsonValue], member: str) -> str:

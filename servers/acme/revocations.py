@@ -1,5 +1,6 @@
 """revokeCert (RFC 8555 section 7.6): by the account that ordered, by one that holds all the names, by the key."""
 
+from hashlib import sha256
 from typing import Final
 
 from aiohttp import web
@@ -29,15 +30,12 @@ class RevocationResource:
         der = _certificate(fields)
         reason = _reason(fields)
         try:
-            spki = (
-                x509.load_der_x509_certificate(der)
-                .public_key()
-                .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-            )
+            public_key = x509.load_der_x509_certificate(der).public_key()
+            spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         except Exception:  # noqa: BLE001 - whatever a parser of strangers' bytes raises
             raise AcmeProblem(ProblemType.MALFORMED, "certificate is not a DER certificate") from None
         by_key = signed.account is None
-        if by_key and signed.key.spki != spki:
+        if by_key and signed.key.spki_sha256 != sha256(spki).hexdigest():
             raise AcmeProblem(
                 ProblemType.UNAUTHORIZED,
                 "a jwk revokes the certificates of that very key; sign with kid to revoke as an account",
