@@ -64,14 +64,10 @@ def _rsa_faults(modulus: int, exponent: int) -> Iterator[str]:
 
 # --- close primes ---
 
-# Residues that squares can have. Together they let 1 candidate in 52 through to the exact root.
-_SQUARES_256: Final = bytes(
-    any(root * root % 256 == residue for root in range(256)) for residue in range(256)
-)
-_ODD: Final = 63 * 65 * 11
-_SQUARES_ODD: Final = bytearray(_ODD)
-for _root in range(_ODD):
-    _SQUARES_ODD[_root * _root % _ODD] = 1
+# Residues that squares have. Together they let 1 candidate in 70 through to the exact root.
+_SQUARES_256: Final = frozenset(root * root % 256 for root in range(256))
+_ODD: Final = 63 * 65
+_SQUARES_ODD: Final = frozenset(root * root % _ODD for root in range(_ODD))
 
 
 def has_close_primes(modulus: int, rounds: int = FERMAT_ROUNDS) -> bool:
@@ -87,7 +83,7 @@ def has_close_primes(modulus: int, rounds: int = FERMAT_ROUNDS) -> bool:
     rest = root * root - modulus
     step = 2 * root + 1
     for _ in range(rounds):
-        if _SQUARES_256[rest & 0xFF] and _SQUARES_ODD[rest % _ODD] and math.isqrt(rest) ** 2 == rest:
+        if rest & 0xFF in _SQUARES_256 and rest % _ODD in _SQUARES_ODD and math.isqrt(rest) ** 2 == rest:
             return True
         rest += step
         step += 2
