@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -166,6 +167,11 @@ def edits(draw: st.DrawFn, times: int = 1) -> list[Profile]:
             st.sampled_from([keys, {"algorithms": ["p256"]}, {"rsa_min_bits": 3072}, {"rsa_max_bits": 8192}])
         )
     return (versions * (times + 1))[: times + 1]
+
+
+@cache
+def _csr_for(name: Identifier, algorithm: KeyAlgorithm, bits: int) -> CertificateRequest:
+    return csr([name], algorithm=algorithm, bits=bits)
 
 
 @settings(deadline=None, max_examples=200)
