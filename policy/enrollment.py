@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 from ca.csr import CertificateRequest
-from ca.names import Identifier
+from ca.names import Identifier, IdentifierType
 from policy.approvals import circle, usable
 from policy.profile_cache import ProfileCache
 from policy.profile_gates import ApprovalCovers, ApprovalRules
@@ -145,6 +145,11 @@ async def withdraw(tx: Transaction, job_id: JobId, by: PrincipalId, now: Millis,
 def identifiers_json(identifiers: frozenset[Identifier]) -> str:
     """Names in one order and one spelling, as rows and digests hold them."""
     return json.dumps(sorted([i.type.value, i.value] for i in identifiers), separators=(",", ":"))
+
+
+def identifiers_from(text: str) -> frozenset[Identifier]:
+    """The names that `identifiers_json` wrote down."""
+    return frozenset(Identifier(IdentifierType(type_), value) for type_, value in json.loads(text))
 
 
 def _pin(

@@ -11,7 +11,6 @@ under the same serial. A worker that comes back late finds its fencing number sp
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -21,9 +20,8 @@ import structlog
 
 from ca.certificate import CertificateContent, random_serial
 from ca.csr import CsrRefused, parse_csr
-from ca.names import Identifier, IdentifierType
 from ca.signer import Signer, SigningRefused, Ticket
-from policy.enrollment import facts_of
+from policy.enrollment import facts_of, identifiers_from
 from policy.jobs import LEASE, MAX_ATTEMPTS, backoff
 from policy.profile_cache import ProfileCache, ProfileUnreadable
 from policy.rules import CertificatePlan, IssuanceRequest, Permitted, evaluate
@@ -225,11 +223,6 @@ class Worker:
     @property
     def _actor(self) -> str:
         return f"worker:{self._name}"
-
-
-def identifiers_from(text: str) -> frozenset[Identifier]:
-    """The names that a pinned request holds."""
-    return frozenset(Identifier(IdentifierType(type_), value) for type_, value in json.loads(text))
 
 
 def content_of(plan: CertificatePlan, serial: Serial) -> CertificateContent:

@@ -5,7 +5,7 @@ from hashlib import sha256
 from ca.names import Identifier
 from policy import revocation
 from policy.acme.refusals import NotAllowed
-from policy.worker import identifiers_from
+from policy.enrollment import identifiers_from
 from store import acme_authorizations, certificates, requests
 from store.clock import Millis
 from store.database import Transaction
