@@ -12,6 +12,7 @@ from policy.validation.http_get import get
 from policy.validation.http_reply import ReplyReader
 from policy.validation.problems import Problem, ValidationFailed, excerpt
 from policy.validation.records import authority
+from policy.validation.settings import ValidationSettings
 
 WELL_KNOWN: Final = "/.well-known/acme-challenge/"
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -96,22 +97,25 @@ def _judge(reply: ReplyReader, place: Place, where: str, expected: bytes) -> Non
 def _redirected(check: Check, place: Place, reply: ReplyReader, where: str) -> Place:
     target = reply.location or b""
     try:
-        return _place(check, urljoin(str(place), target.decode("ascii")))
-    except (ValueError, UnicodeDecodeError) as error:
-        reason = "it is not ASCII" if isinstance(error, UnicodeDecodeError) else str(error)
+        return target_of(check.settings, str(place), target)
+    except ValueError as error:
         raise ValidationFailed(
-            Problem.CONNECTION, f"{_short(place)} at {where} redirects to {excerpt(target, 96)}: {reason}"
+            Problem.CONNECTION, f"{_short(place)} at {where} redirects to {excerpt(target, 96)}: {error}"
         ) from None
 
 
-def _place(check: Check, url: str) -> Place:
-    """Raises ValueError with words for the user."""
-    if len(url) > _MOST_URL:
+def target_of(settings: ValidationSettings, base: str, target: bytes) -> Place:
+    """The place that a Location, relative to ``base``, leads to.
+
+    Raises:
+        ValueError: it is not followed; the message says why, for the user.
+    """
+    if len(target) > _MOST_URL:
         raise ValueError("the address is too long")
-    if any(not "!" <= char <= "~" for char in url):
-        raise ValueError("the address has a space or a control character in it")
+    if not all(0x21 <= byte <= 0x7E for byte in target):
+        raise ValueError("the address has a space, a control character or something other than ASCII in it")
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(urljoin(base, target.decode("ascii")))
         port = parts.port
         host = (parts.hostname or "").removesuffix(".")
     except ValueError:
@@ -124,7 +128,7 @@ def _place(check: Check, url: str) -> Place:
         raise ValueError("it names no host that can be looked up")
     tls = parts.scheme == "https"
     port = port if port is not None else (443 if tls else 80)
-    permitted = {80, 443, check.settings.http01_port, check.settings.tlsalpn01_port}
+    permitted = {80, 443, settings.http01_port, settings.tlsalpn01_port}
     if port not in permitted:
         raise ValueError(f"only the ports {', '.join(map(str, sorted(permitted)))} are followed")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

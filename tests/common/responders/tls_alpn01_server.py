@@ -65,6 +65,23 @@ def _general_name(text: str) -> x509.GeneralName:
         return x509.DNSName(text)
 
 
+def context_for(
+    certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, alpn: Sequence[str] | None
+) -> ssl.SSLContext:
+    """A server's TLS settings with this certificate; ``alpn`` None speaks no ALPN at all."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if alpn is not None:
+        context.set_alpn_protocols(list(alpn))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "both.pem"
+        path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+        context.load_cert_chain(path)
+    return context
+
+
 class TLSALPN01Responder(TCPResponder):
     """Finishes handshakes for the SNI names it has certificates for. ``seen`` lists the SNI names asked for."""
 
@@ -74,12 +91,12 @@ class TLSALPN01Responder(TCPResponder):
         self._alpn = alpn
         self._contexts: dict[str, ssl.SSLContext] = {}
         self.seen: list[str | None] = []
-        front = self._context(*make_certificate(Recipe(["fallback.invalid"], "", with_proof=False)))
+        front = context_for(*make_certificate(Recipe(["fallback.invalid"], "", with_proof=False)), alpn)
         front.sni_callback = self._choose
         super().__init__(None, host, port, front)
 
     def serve(self, sni: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-        self._contexts[sni] = self._context(certificate, key)
+        self._contexts[sni] = context_for(certificate, key, self._alpn)
 
     def answer(self, name: str, key_authorization: str) -> None:
         """The right certificate for a DNS name or an IP address (whose SNI is its reverse name, RFC 8738 6)."""
@@ -100,20 +117,3 @@ class TLSALPN01Responder(TCPResponder):
         self.seen.append(sni)
         if sni in self._contexts:
             session.context = self._contexts[sni]
-
-    def _context(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        if self._alpn is not None:
-            context.set_alpn_protocols(list(self._alpn))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "both.pem"
-            path.write_bytes(
-                key.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                )
-                + certificate.public_bytes(serialization.Encoding.PEM)
-            )
-            context.load_cert_chain(path)
-        return context

@@ -86,7 +86,6 @@ def test_replies_that_are_understood(wire: bytes, status: int, body: bytes, piec
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n123456789\r\n", "chunked body is broken"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 300, "chunked body is broken"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"\r\n" * 2000, "longer than it may be"),
-        ),
     ],
 )
 @pytest.mark.parametrize("pieces", [1, 5, 10**6])
