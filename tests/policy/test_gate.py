@@ -1,7 +1,6 @@
 """The gate from end to end below the front ends: asked, judged, waited, decided, signed or never signed."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -11,12 +10,12 @@ from policy.approvals import DecisionRefused
 from policy.enrollment import Refusal, Submitted, collect
 from store.ids import ApprovalId
 from store.records import ApprovalStatus, JobStatus, PrincipalKind, Verdict
-from tests.common.world import World, make_csr, make_world, sqlite_url
+from tests.common.world import World, make_csr, make_world
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with make_world(sqlite_url(tmp_path)) as made:
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with make_world(database_url) as made:
         yield made
 
 
