@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca import asn1, der, extensions, oids
 from ca.keys import KeyAlgorithm, PublicKey, describe, signature_algorithm
-from ca.names import Identifier, IdentifierType
+from ca.names import Identifier, IdentifierType, parse_uri
 
 SERIAL_OCTETS: Final = 16
 
@@ -81,16 +81,15 @@ class Issuer:
     def __post_init__(self) -> None:
         """Refuse (ValueError) a certificate that cannot issue, and encode what never changes."""
         certificate = self.certificate
-        if not self.chain or self.chain[0] != certificate:
-            raise ValueError(f"issuer {self.name}: the chain does not begin with the issuer's certificate")
+        try:
+            _check_issuer(certificate, self.chain, (self.ocsp_url, self.ca_issuers_url, self.crl_url))
+        except ValueError as unfit:
+            raise ValueError(f"issuer {self.name}: {unfit}") from None
         public_key: PublicKey = certificate.public_key()  # type: ignore[assignment]  # describe() refuses the rest
         algorithm = describe(public_key).algorithm
-        try:
-            key_identifier = certificate.extensions.get_extension_for_class(
-                x509.SubjectKeyIdentifier
-            ).value.digest
-        except x509.ExtensionNotFound:
-            raise ValueError(f"issuer {self.name}: its certificate has no subject key identifier") from None
+        key_identifier = certificate.extensions.get_extension_for_class(
+            x509.SubjectKeyIdentifier
+        ).value.digest
         computed: dict[str, object] = {
             "public_key": public_key,
             "algorithm": algorithm,
@@ -142,6 +141,27 @@ def subject_bytes(certificate: x509.Certificate) -> bytes:
     tbs = certificate.tbs_certificate_bytes
     parts = asn1.children(tbs, asn1.only(tbs, asn1.SEQUENCE))
     return asn1.whole(tbs, parts[5 if parts[0].tag == 0xA0 else 4])
+
+
+def _check_issuer(
+    certificate: x509.Certificate, chain: tuple[x509.Certificate, ...], urls: tuple[str | None, ...]
+) -> None:
+    """Raise ValueError for what no certificate of this issuer could be valid with."""
+    if not chain or chain[0] != certificate:
+        raise ValueError("the chain does not begin with the issuer's certificate")
+    describe(certificate.public_key())
+    stated = certificate.extensions
+    try:
+        authority = stated.get_extension_for_class(x509.BasicConstraints).value.ca
+        usage = stated.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+        stated.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound as missing:
+        raise ValueError(f"its certificate has no extension {missing.oid.dotted_string}") from None
+    if not authority or not usage:
+        raise ValueError("its certificate is not that of a certificate authority")
+    for url in urls:
+        if url is not None:
+            parse_uri(url)
 
 
 def _constraints_of(certificate: x509.Certificate) -> x509.NameConstraints | None:

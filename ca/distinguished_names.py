@@ -50,6 +50,18 @@ _NARROW: Final = {
     NameOID.DOMAIN_COMPONENT: _IA5_TEXT,
     NameOID.EMAIL_ADDRESS: _IA5_TEXT,
 }
+# Upper bounds of RFC 5280 appendix A.1; ours where it has none, or one of thousands.
+_BOUNDS: Final = {
+    NameOID.COMMON_NAME: 64,
+    NameOID.ORGANIZATION_NAME: 64,
+    NameOID.ORGANIZATIONAL_UNIT_NAME: 64,
+    NameOID.TITLE: 64,
+    NameOID.SERIAL_NUMBER: 64,
+    NameOID.LOCALITY_NAME: 128,
+    NameOID.STATE_OR_PROVINCE_NAME: 128,
+    NameOID.EMAIL_ADDRESS: 255,
+}
+_BOUND: Final = 255
 
 
 def read_name(data: bytes, name: asn1.Element) -> tuple[x509.Name, str | None]:
@@ -93,15 +105,24 @@ def _attribute(data: bytes, pair: asn1.Element) -> x509.NameAttribute[str | byte
         raise SubjectRefused(f"the subject attribute {dotted} is not text")
     try:
         text = data[parts[1].start : parts[1].stop].decode(charset)
-        attribute = x509.NameAttribute(_object_identifier(dotted), text)
-    except ValueError:  # not of its character set, or longer than RFC 5280 appendix A allows
-        raise SubjectRefused(
-            f"the subject attribute {dotted} is too long or not in its character set"
-        ) from None
-    narrow = _NARROW.get(attribute.oid)
+        oid = _object_identifier(dotted)
+    except ValueError:
+        raise SubjectRefused(f"the subject attribute {dotted} is not in its character set") from None
+    narrow = _NARROW.get(oid)
     if not text or not text.isprintable() or (narrow is not None and not narrow.fullmatch(text)):
         raise SubjectRefused(f"the subject attribute {dotted} is empty or has characters that it cannot have")
-    return attribute
+    if len(text) > _BOUNDS.get(oid, _BOUND):
+        raise SubjectRefused(
+            f"the subject attribute {dotted} has more than {_BOUNDS.get(oid, _BOUND)} characters"
+        )
+    return _name_attribute(oid, text)
+
+
+def _name_attribute(oid: x509.ObjectIdentifier, text: str) -> x509.NameAttribute[str | bytes]:
+    try:
+        return x509.NameAttribute(oid, text)
+    except ValueError:  # cryptography counts the octets of some bounds, RFC 5280 the characters
+        raise SubjectRefused(f"the subject attribute {oid.dotted_string} is too long") from None
 
 
 def _rdn(attributes: list[x509.NameAttribute[str | bytes]]) -> x509.RelativeDistinguishedName:

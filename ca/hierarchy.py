@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from ca import der, extensions, oids
 from ca.certificate import VERSION_3, key_identifier, random_serial, subject_bytes
@@ -185,7 +185,7 @@ def _link_faults(certificate: x509.Certificate, issuer: x509.Certificate) -> lis
         certificate.verify_directly_issued_by(issuer)
     except InvalidSignature:
         return [f"{_label(certificate)} is not signed by {_label(issuer)}"]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         if root:
             return [f"the chain ends with {_label(certificate)}, which is not a self-signed root"]
         return [f"{_label(certificate)} was not issued by {_label(issuer)}, which follows it"]
