@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 
 from servers.acme import base64url
-from servers.acme.jwk import AccountKey, load_public_jwk
+from servers.acme.jwk import AccountKey, stands_for
 from servers.acme.refusals import (
     BadNonce,
     BadPublicKey,
@@ -155,11 +155,13 @@ def verify_eab(binding: SignedRequest, mac_key: bytes, expected_url: str, accoun
         raise BadSignature("the MAC of the external account binding is wrong")
     check_url(binding, expected_url)
     try:
-        bound = load_public_jwk(load(binding.payload))
-    except (JsonRefused, BadPublicKey):
-        raise MalformedJws("the payload of the external account binding is not a usable JWK") from None
-    if bound != account_key:
-        raise MalformedJws("the external account binding is for another account key")
+        bound = load(binding.payload)
+    except JsonRefused:
+        raise MalformedJws("the payload of the external account binding is not a JWK") from None
+    if not stands_for(bound, account_key):
+        raise MalformedJws(
+            "the external account binding is for another key than the one that signed the request"
+        )
 
 
 def _members(body: bytes) -> JsonObject:

@@ -7,6 +7,7 @@ The caller bounds the number of bytes.
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Any, Final, NoReturn, TypeAlias
 
 JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None"
@@ -81,13 +82,14 @@ def _constant(_name: str) -> NoReturn:
 
 
 def _refuse_depth(value: JsonValue) -> None:
-    level = [value]
+    level: list[JsonValue] = [value]
     for _ in range(MAX_NESTING):
         level = [
             child
             for item in level
             if type(item) is dict or type(item) is list
             for child in (item.values() if type(item) is dict else item)
+            if type(child) is dict or type(child) is list
         ]
         if not level:
             return
@@ -96,13 +98,25 @@ def _refuse_depth(value: JsonValue) -> None:
 
 def _refuse_unstorable(value: JsonValue) -> None:
     """Only an escape can bring in half a surrogate pair, which has no UTF-8, or NUL, which PostgreSQL text refuses."""
-    text = json.dumps(value, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise JsonRefused("a string holds half a surrogate pair") from None
-    if "\\u0000" in text:
-        raise JsonRefused("a string holds NUL")
+    for text in _strings(value):
+        if "\0" in text:
+            raise JsonRefused("a string holds NUL")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise JsonRefused("a string holds half a surrogate pair") from None
+
+
+def _strings(value: JsonValue) -> Iterator[str]:
+    if type(value) is str:
+        yield value
+    elif type(value) is dict:
+        yield from value
+        for member in value.values():
+            yield from _strings(member)
+    elif type(value) is list:
+        for item in value:
+            yield from _strings(item)
 
 
 _DECODER: Final = json.JSONDecoder(

@@ -22,7 +22,7 @@ class Ledger:
     def __init__(self) -> None:
         self.spent: set[bytes] = set()
 
-    def spend(self, claims: NonceClaims) -> bool:
+    async def spend(self, claims: NonceClaims) -> bool:
         before = len(self.spent)
         self.spent.add(claims.identity)
         return len(self.spent) > before
@@ -96,19 +96,19 @@ def test_any_text_is_refused_and_nothing_else_escapes(text: str) -> None:
         NonceMint(SECRET, LIFETIME).check(text, NOW)
 
 
-def test_once_only(mint: NonceMint) -> None:
+async def test_once_only(mint: NonceMint) -> None:
     nonces = Nonces(mint, Ledger())
     nonce = nonces.fresh(NOW)
-    nonces.spend(nonce, NOW)
+    await nonces.spend(nonce, NOW)
     with pytest.raises(BadNonce, match="before"):
-        nonces.spend(nonce, NOW)
-    nonces.spend(nonces.fresh(NOW), NOW)
+        await nonces.spend(nonce, NOW)
+    await nonces.spend(nonces.fresh(NOW), NOW)
 
 
-def test_a_refused_nonce_does_not_reach_the_ledger(mint: NonceMint) -> None:
+async def test_a_refused_nonce_does_not_reach_the_ledger(mint: NonceMint) -> None:
     ledger = Ledger()
     with pytest.raises(BadNonce):
-        Nonces(mint, ledger).spend("A" * 44, NOW)
+        await Nonces(mint, ledger).spend("A" * 44, NOW)
     assert not ledger.spent
 
 
