@@ -1,5 +1,7 @@
 """CAA: who may issue (RFC 8659), for which account and by which method (RFC 8657)."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,12 +14,12 @@ from tests.policy.validation.stage import Stage
 OURS = CAARequest(frozenset({"ca.test", "pki.test"}), "https://ca.test/acct/1", "dns-01")
 
 
-async def check(stage: Stage, name: str, request: CAARequest = OURS, **settings: object) -> ValidationRecord:
+async def check(stage: Stage, name: str, request: CAARequest = OURS, **settings: Any) -> ValidationRecord:
     return await stage.validator(**settings).check_caa(parse_identifier("dns", name), request)
 
 
 async def refused(
-    stage: Stage, name: str, *words: str, problem: Problem = Problem.CAA, **settings: object
+    stage: Stage, name: str, *words: str, problem: Problem = Problem.CAA, **settings: Any
 ) -> ValidationFailed:
     with pytest.raises(ValidationFailed) as caught:
         await check(stage, name, **settings)
@@ -73,8 +75,15 @@ async def test_a_lookup_that_fails_does_not_permit(stage: Stage) -> None:
 
 
 async def test_malformed_records_do_not_permit(stage: Stage) -> None:
-    stage.dns.zone.add("a.test", "CAA", r"\# 5 0005697373")
-    await refused(stage, "a.test", "malformed")
+    for rdata in (b"", b"\0", b"\0\5iss", b"\0\0ca.test", b"\0\5is ueca.test", b"\0\xffissue"):
+
+        async def answer(wire: bytes, _: str, rdata: bytes = rdata) -> bytes:
+            end = wire.index(b"\0", 12) + 5
+            record = b"\xc0\x0c\1\1\0\1\0\0\0\0" + len(rdata).to_bytes(2, "big") + rdata
+            return wire[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + wire[12:end] + record
+
+        stage.dns.zone.answer = answer  # type: ignore[method-assign, assignment]
+        await refused(stage, "a.test", "malformed")
 
 
 def permits(*records: tuple[str, str], wildcard: bool = False, request: CAARequest = OURS) -> bool:
