@@ -7,7 +7,7 @@ from typing import Final
 from policy.profile_gates import ApprovalRules
 from store.clock import Millis
 from store.ids import PrincipalId
-from store.records import Approval, ApprovalStatus, Decision, Principal, PrincipalKind, Verdict
+from store.records import Approval, ApprovalStatus, Decision, Principal, PrincipalKind, Request, Verdict
 
 MOVES: Final = MappingProxyType(
     {
@@ -25,6 +25,10 @@ GROUP_PREFIX: Final = "group:"  # a group is held like a role, under a name that
 
 class DecisionRefused(Exception):
     """This principal may not say this about this approval; the message says why, in words for the person."""
+
+
+class NotApproved(Exception):
+    """No approval stands for this request."""
 
 
 def circle(rules: ApprovalRules) -> str:
@@ -49,6 +53,32 @@ def usable(approval: Approval, now: Millis) -> bool:
         and approval.ended_at is not None
         and now < approval.ended_at + approval.reuse_window
     )
+
+
+def check_stands(
+    approval: Approval | None,
+    request: Request,
+    line: frozenset[PrincipalId],
+    decisions: Iterable[Decision],
+    persons: frozenset[PrincipalId],
+) -> None:
+    """Return if `approval` was given, for exactly `request`, by enough `persons` outside its `line`.
+
+    Raises NotApproved. The worker asks this before it prepares anything, whatever the job's status says.
+    """
+    if approval is None or approval.status is not ApprovalStatus.APPROVED:
+        raise NotApproved("nobody has approved this request")
+    asked = request.kind, request.approval_digest, request.profile, request.profile_version
+    if (approval.kind, approval.digest, approval.profile, approval.profile_version) != asked:
+        raise NotApproved("its approval was given for something else")
+    agreed = {
+        decision.principal_id
+        for decision in decisions
+        if decision.verdict is Verdict.APPROVE
+        and decision.principal_id in persons - line - {request.principal_id}
+    }
+    if len(agreed) < approval.required:
+        raise NotApproved(f"{len(agreed)} of {approval.required} persons outside its line have approved it")
 
 
 def check_may_decide(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from policy import profile_changes
-from policy.approvals import check_may_decide, tally
+from policy.approvals import DecisionRefused, check_may_decide, tally
 from policy.profile_cache import ProfileCache
 from store import approvals, audit, jobs, principals, requests
 from store.audit import AuditEvent
@@ -51,7 +51,11 @@ async def decide(
     job = await jobs.live_of_approval(tx, approval_id)
     line = frozenset() if job is None else await requests.line(tx, job.request_id)
     earlier = await approvals.decisions(tx, approval_id)
-    check_may_decide(approval, by, await principals.roles(tx, by.id), line, earlier, now)
+    # As the principal is now, not as it was when the caller authenticated it.
+    present = await principals.get(tx, by.id)
+    if present is None:
+        raise DecisionRefused(f"there is no principal {by.id}")
+    check_may_decide(approval, present, await principals.roles(tx, by.id), line, earlier, now)
 
     await approvals.insert_decision(tx, Decision(approval_id, by.id, verdict, note, now))
     event = AuditEvent.APPROVAL_GIVEN if verdict is Verdict.APPROVE else AuditEvent.APPROVAL_REJECTED

@@ -81,7 +81,7 @@ class Gate:
 
         Raises ProfileUnreadable when the profile is gone or cannot be read: nothing is stored.
         """
-        version, profile = await self._profiles.current(tx, enrollment.profile)
+        version, profile = await self._profiles.held(tx, enrollment.profile)
         asked = IssuanceRequest(
             enrollment.csr, enrollment.authorized, enrollment.not_before, enrollment.not_after
         )
@@ -132,7 +132,10 @@ async def collect(tx: Transaction, job_id: JobId, now: Millis) -> Job:
 
 
 async def withdraw(tx: Transaction, job_id: JobId, by: PrincipalId, now: Millis, why: str) -> bool:
-    """Cancel a job that nobody has claimed, and close the question it asked. Whether it was still open."""
+    """Cancel a job that nobody has claimed, and close the question it asked. Whether it was still open.
+
+    An approval that was given is worth nothing from then on: no later request may lean on it.
+    """
     job = await jobs.get(tx, job_id)
     if job is None or not await jobs.cancel(tx, job_id, now, why):
         return False
@@ -164,6 +167,8 @@ def _pin(
         "kind": JobKind.ISSUE.value,
         "principal": requester.principal,
         "account": requester.account,
+        # An approval speaks for one line: who may not decide must not change under those who did.
+        "line": sorted(requester.line | {requester.principal}),
         "profile": [version.name, version.version, version.digest],
         "identifiers": identifiers_json(enrollment.authorized),
         "subject": plan.subject.hex(),
@@ -206,7 +211,7 @@ def _question(request: Request, rules: ApprovalRules, now: Millis) -> Approval:
         status=ApprovalStatus.PENDING,
         requested_at=now,
         expires_at=after(now, rules.expires),
-        reuse_window=after(Millis(0), rules.reuse_window) if rules.covers is ApprovalCovers.NAMES else 0,
+        reuse_window=after(Millis(0), rules.reuse_window),
         ended_at=None,
     )
 
@@ -217,18 +222,20 @@ async def _covering(tx: Transaction, request: Request, now: Millis) -> Approval 
         if not usable(approval, now):
             continue
         earlier = await jobs.live_of_approval(tx, approval.id)
-        if earlier is not None:
-            waits = earlier.status is JobStatus.AWAITING_APPROVAL or (
-                earlier.status is JobStatus.PENDING and earlier.held
-            )
-            # What runs, ran or failed has used its approval up.
-            if not waits or not await jobs.cancel(tx, earlier.id, now, _SUPERSEDED):
-                continue
+        # What was withdrawn stays withdrawn. What runs, ran or failed has used its approval up.
+        if earlier is None or not _waits(earlier):
+            continue
+        if await jobs.cancel(tx, earlier.id, now, _SUPERSEDED):
             await audit.append(
                 tx, now, request.principal_id, AuditEvent.JOB_CANCELLED, earlier.id, why=_SUPERSEDED
             )
-        return approval
+            return approval
     return None
+
+
+def _waits(job: Job) -> bool:
+    """Whether nothing has been done for the job: it waits for people, or for its requester."""
+    return job.status is JobStatus.AWAITING_APPROVAL or (job.status is JobStatus.PENDING and job.held)
 
 
 async def _start(

@@ -29,6 +29,13 @@ class ProfileCache:
             raise ProfileUnreadable(f'there is no profile "{name}"')
         return version, self.read(version)
 
+    async def held(self, tx: Transaction, name: ProfileName) -> tuple[ProfileVersion, Profile]:
+        """As `current`; nobody can put another version in force before the transaction ends."""
+        version = await profiles.hold(tx, name)
+        if version is None:
+            raise ProfileUnreadable(f'there is no profile "{name}"')
+        return version, self.read(version)
+
     async def pinned(self, tx: Transaction, name: ProfileName, number: int) -> tuple[ProfileVersion, Profile]:
         """One version, in force or not, and what it says; ProfileUnreadable otherwise."""
         version = await profiles.get(tx, name, number)

@@ -59,8 +59,11 @@ async def propose(
 ) -> Outcome:
     """Change profile `name` to what `to` says (None: delete it), at once or after approval.
 
-    Raises ProfileUnreadable when there is nothing to delete, or what is in force cannot be read.
+    Raises ProfileUnreadable when there is nothing to delete, or what is in force cannot be read;
+    ValueError when `to` is a profile of another name.
     """
+    if to is not None and to.name != name:
+        raise ValueError(f'a definition of profile "{to.name}" does not change profile "{name}"')
     in_force = await profiles.current(tx, name)
     if in_force is None and to is not None and await profiles.latest_number(tx, name) == 0:
         return await _create(tx, to, by, now)
@@ -188,6 +191,8 @@ def _pin(
         "was_deleted": was_deleted,
     }
     body = json.dumps(proposal, separators=(",", ":"), sort_keys=True).encode()
+    # The database lets the job bring about a version of this digest and no other.
+    proposed = sha256(b"").hexdigest() if to is None else digest(to)
     digest_of_all = sha256(
         b"\0".join([JobKind.CHANGE_PROFILE.value.encode(), base.name.encode(), by.encode(), body])
     ).hexdigest()
@@ -203,7 +208,7 @@ def _pin(
         identifiers="[]",
         not_before=None,
         not_after=None,
-        digest=digest_of_all,
+        digest=proposed,
         approval_digest=digest_of_all,
         source=None,
         created_at=now,

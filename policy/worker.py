@@ -21,17 +21,18 @@ import structlog
 from ca.certificate import CertificateContent, random_serial
 from ca.csr import CsrRefused, parse_csr
 from ca.signer import Signer, SigningRefused, Ticket
+from policy.approvals import NotApproved, check_stands
 from policy.enrollment import facts_of, identifiers_from
 from policy.jobs import LEASE, MAX_ATTEMPTS, backoff
 from policy.profile_cache import ProfileCache, ProfileUnreadable
 from policy.rules import CertificatePlan, IssuanceRequest, Permitted, evaluate
-from store import audit, certificates, jobs, requests
+from store import approvals, audit, certificates, jobs, principals, requests
 from store.audit import AuditEvent
 from store.clock import Millis, after, to_datetime, to_millis
 from store.database import Database, StorageFailed, Transaction
-from store.ids import IssuerName, Serial
+from store.ids import ApprovalId, IssuerName, Serial
 from store.jobs import JOBS_READY, ClaimedJob, LostClaim
-from store.records import Certificate, Intent, Request
+from store.records import Certificate, Intent, PrincipalKind, Request
 
 log = structlog.get_logger()
 BATCH: Final = 32
@@ -44,16 +45,25 @@ class CannotIssue(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A claimed job whose intent is recorded: all that is left is to sign and to store."""
+class Prepared:
+    """A claimed job whose intent is recorded: all that is left is to sign, before `until`, and to store."""
 
     claimed: ClaimedJob
+    until: Millis
     request: Request
     plan: CertificatePlan
     spki_sha256: str
     intent: Intent
     signer: Signer[ClaimedJob]
     ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What the key has signed, in DER; nothing says so yet but the intent."""
+
+    prepared: Prepared
+    der: bytes
 
 
 class Worker:
@@ -85,6 +95,10 @@ class Worker:
                         log.error("worker.storage_failed", error=str(error))
                         await asyncio.wait([stopped], timeout=_TROUBLE_SECONDS)
                         continue
+                    except Exception as error:  # noqa: BLE001 - one bad row must not end all issuing
+                        log.error("worker.turn_failed", error=repr(error))
+                        await asyncio.wait([stopped], timeout=_TROUBLE_SECONDS)
+                        continue
                     if not busy:
                         await asyncio.wait(
                             [ready, stopped], timeout=_IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED
@@ -94,27 +108,39 @@ class Worker:
 
     async def turn(self) -> int:
         """Claim what is pending, up to a batch, and carry it out; how many jobs that were."""
-        now = self._clock()
-
-        async def claim_and_prepare(tx: Transaction) -> tuple[int, list[_Prepared]]:
-            claimed = await jobs.claim(tx, self._name, now, after(now, LEASE), BATCH)
-            prepared = [await self._prepare_or_fail(tx, job, now) for job in claimed]
-            return len(claimed), [one for one in prepared if one is not None]
-
-        count, prepared = await self._database.write(claim_and_prepare)
+        count, prepared = await self.claim_and_prepare(BATCH)
         await asyncio.gather(*[self._sign_and_store(one) for one in prepared])
         return count
 
-    async def _prepare_or_fail(self, tx: Transaction, claimed: ClaimedJob, now: Millis) -> _Prepared | None:
+    async def claim_and_prepare(self, most: int) -> tuple[int, list[Prepared]]:
+        """Claim up to `most` jobs and record what will be signed for them; how many were claimed, and what is ready.
+
+        A job that cannot be carried out fails here.
+        """
+        now = self._clock()
+        until = after(now, LEASE)
+
+        async def work(tx: Transaction) -> tuple[int, list[Prepared]]:
+            claimed = await jobs.claim(tx, self._name, now, until, most)
+            prepared = [await self._prepare_or_fail(tx, job, now, until) for job in claimed]
+            return len(claimed), [one for one in prepared if one is not None]
+
+        return await self._database.write(work)
+
+    async def _prepare_or_fail(
+        self, tx: Transaction, claimed: ClaimedJob, now: Millis, until: Millis
+    ) -> Prepared | None:
         try:
-            return await self._prepare(tx, claimed, now)
-        except (CannotIssue, SigningRefused, ProfileUnreadable, CsrRefused) as error:
+            return await self._prepare(tx, claimed, now, until)
+        except (CannotIssue, NotApproved, SigningRefused, ProfileUnreadable, CsrRefused) as error:
             await jobs.fail(tx, claimed, now, str(error))
             await audit.append(tx, now, self._actor, AuditEvent.JOB_FAILED, claimed.job_id, why=str(error))
             return None
 
-    async def _prepare(self, tx: Transaction, claimed: ClaimedJob, now: Millis) -> _Prepared:
+    async def _prepare(self, tx: Transaction, claimed: ClaimedJob, now: Millis, until: Millis) -> Prepared:
         request = await requests.get(tx, claimed.request_id)
+        if claimed.approval_id is not None:
+            await _check_approved(tx, claimed.approval_id, request)
         version, profile = await self._profiles.pinned(tx, request.profile, request.profile_version)
         signer = self._signers.get(IssuerName(profile.issuer))
         if signer is None:
@@ -165,21 +191,33 @@ class Worker:
             )
         elif recorded != intent:
             raise CannotIssue("the issuer has changed since this certificate was first prepared: ask again")
-        return _Prepared(claimed, request, plan, csr.spki_sha256.hex(), intent, signer, ticket)
+        return Prepared(claimed, until, request, plan, csr.spki_sha256.hex(), intent, signer, ticket)
 
-    async def _sign_and_store(self, one: _Prepared) -> None:
-        # 4. The key is used, here and nowhere else.
+    async def _sign_and_store(self, one: Prepared) -> None:
+        signed = await self.sign(one)
+        if signed is not None:
+            await self.store(signed)
+
+    async def sign(self, one: Prepared) -> Signed | None:
+        """Use the key; None if that failed (the job is tried again) or the lease has run out meanwhile."""
+        # 4. The key is used, here and nowhere else. Whose lease has run out may have lost the job by now.
+        if self._clock() >= one.until:
+            log.warning("worker.too_late", job=one.claimed.job_id)
+            return None
         try:
-            der = one.signer.issue(one.ticket)
+            return Signed(one, one.signer.issue(one.ticket))
         except Exception as error:  # noqa: BLE001 - a signer out of reach must not end the worker
             log.error("worker.sign_failed", job=one.claimed.job_id, error=repr(error))
             await self._retry(one.claimed, "the signer did not answer")
-            return
-        # 5. Certificate, end of the job and record: all or nothing.
-        now = self._clock()
-        certificate = _certificate(one, der, now)
+            return None
 
-        async def store(tx: Transaction) -> None:
+    async def store(self, signed: Signed) -> None:
+        """Make what was signed a certificate, unless the job was lost meanwhile."""
+        # 5. Certificate, end of the job and record: all or nothing.
+        one, now = signed.prepared, self._clock()
+        certificate = _certificate(signed, now)
+
+        async def work(tx: Transaction) -> None:
             names = tuple((name.type.value, name.value) for name in one.plan.identifiers)
             await certificates.insert(tx, certificate, names)
             await jobs.complete(tx, one.claimed, now)
@@ -194,7 +232,7 @@ class Worker:
             )
 
         try:
-            await self._database.write(store)
+            await self._database.write(work)
         except LostClaim as error:
             log.warning("worker.lost_claim", job=one.claimed.job_id, error=str(error))
         except StorageFailed as error:
@@ -240,7 +278,16 @@ def content_of(plan: CertificatePlan, serial: Serial) -> CertificateContent:
     )
 
 
-def _certificate(one: _Prepared, der: bytes, now: Millis) -> Certificate:
+async def _check_approved(tx: Transaction, approval_id: ApprovalId, request: Request) -> None:
+    decisions = await approvals.decisions(tx, approval_id)
+    deciders = [await principals.get(tx, decision.principal_id) for decision in decisions]
+    persons = frozenset(p.id for p in deciders if p is not None and p.kind is PrincipalKind.PERSON)
+    line = await requests.line(tx, request.id)
+    check_stands(await approvals.get(tx, approval_id), request, line, decisions, persons)
+
+
+def _certificate(signed: Signed, now: Millis) -> Certificate:
+    one, der = signed.prepared, signed.der
     request, intent = one.request, one.intent
     return Certificate(
         issuer=intent.issuer,

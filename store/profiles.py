@@ -26,6 +26,9 @@ _IN_FORCE: Final = (
     .where(profiles.c.deleted_at.is_(null()))
 )
 _CURRENT: Final = Statement(_IN_FORCE.where(profiles.c.name == bindparam("name")))
+_HELD: Final = Statement(
+    _IN_FORCE.where(profiles.c.name == bindparam("name")).with_for_update(read=True, of=profiles)
+)
 _ALL: Final = Statement(_IN_FORCE.order_by(profiles.c.name))
 _HISTORY: Final = Statement(
     select(*columns_of(ProfileVersion, profile_versions))
@@ -78,6 +81,11 @@ async def delete(tx: Transaction, name: ProfileName, at: Millis) -> bool:
 async def current(tx: Transaction, name: ProfileName) -> ProfileVersion | None:
     """The version in force; None when there is no such profile or it was deleted."""
     return _version(await tx.one(_CURRENT, name=name))
+
+
+async def hold(tx: Transaction, name: ProfileName) -> ProfileVersion | None:
+    """As `current`, and it stays in force until the transaction ends."""
+    return _version(await tx.one(_HELD, name=name))
 
 
 async def get(tx: Transaction, name: ProfileName, version: int) -> ProfileVersion | None:

@@ -133,8 +133,9 @@ class Request:
     """What was asked, pinned: signing rebuilds the certificate from this row and nothing else.
 
     `body` is the DER certification request of an `issue`, the canonical JSON of a `change_profile`.
-    `identifiers` is a JSON list of [type, value]. `digest` covers all that was asked; `approval_digest`
-    covers what an approval is bound to (the key left out where the profile says names).
+    `identifiers` is a JSON list of [type, value]. `digest` covers all that was asked (of a `change_profile`:
+    the definition proposed, nothing for a deletion); `approval_digest` covers what an approval is bound to
+    (the key left out where the profile says names).
     """
 
     id: RequestId

@@ -192,6 +192,13 @@ jobs = Table(
         sqlite_where=text("status IN ('awaiting_approval', 'pending', 'running')"),
         postgresql_where=text("status IN ('awaiting_approval', 'pending', 'running')"),
     ),
+    # Every job that ever leaned on an approval, the cancelled ones among them.
+    Index(
+        "ix_jobs_approval_id",
+        "approval_id",
+        sqlite_where=text("approval_id IS NOT NULL"),
+        postgresql_where=text("approval_id IS NOT NULL"),
+    ),
     # An approval is used once: one live job at a time, and an ended one keeps it for good.
     Index(
         "uq_jobs_approval_id",

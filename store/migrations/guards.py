@@ -4,95 +4,52 @@ This is the fourth layer of the gate (docs/approval-workflow.md). Each guard is 
 NEW and OLD, under which the statement is refused. The conditions are SQL that SQLite and PostgreSQL
 read alike. A guard is never edited once released: a later migration drops it and adds another.
 
-SQLite's INSERT OR REPLACE removes rows without firing delete triggers, so every protected table
-also refuses an insert whose unique keys are taken.
+SQLite's OR REPLACE removes rows without firing delete triggers, so every protected table also refuses
+an insert or update whose unique keys are taken, the hidden key (rowid) among them.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
+from store.migrations.guard import Guard, fixed, moves, never, taken
 
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """One refusal: `event` (for example `UPDATE OF status`) on `table` when `condition` holds."""
-
-    name: str
-    table: str
-    event: str
-    condition: str
-    message: str
-
-    def for_sqlite(self) -> list[str]:
-        """The trigger as SQLite reads it."""
-        message = self.message.replace("'", "''")
-        return [
-            f"CREATE TRIGGER {self.name} BEFORE {self.event} ON {self.table} FOR EACH ROW WHEN {self.condition}\n"
-            f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
-        ]
-
-    def for_postgresql(self) -> list[str]:
-        """The function and the trigger as PostgreSQL reads them."""
-        message = self.message.replace("'", "''")
-        row = "OLD" if self.event == "DELETE" else "NEW"
-        return [
-            f"CREATE FUNCTION {self.name}() RETURNS trigger LANGUAGE plpgsql AS $guard$ BEGIN\n"
-            f"IF {self.condition} THEN RAISE EXCEPTION '{message}' USING ERRCODE = 'check_violation'; END IF;\n"
-            f"RETURN {row}; END $guard$",
-            f"CREATE TRIGGER {self.name} BEFORE {self.event} ON {self.table} FOR EACH ROW EXECUTE FUNCTION {self.name}()",
-        ]
-
-
-def _never(table: str, event: str, message: str) -> Guard:
-    return Guard(f"{table}_no_{event.lower()}", table, event, "1 = 1", message)
-
-
-def _fixed(table: str, columns: tuple[str, ...]) -> Guard:
-    changed = " OR ".join(f"NEW.{c} IS DISTINCT FROM OLD.{c}" for c in columns)
-    return Guard(
-        f"{table}_fixed", table, "UPDATE", f"({changed})", f"{table}: what was recorded does not change"
-    )
-
-
-def _taken(table: str, *keys: tuple[str, ...]) -> Guard:
-    found = " OR ".join(
-        f"EXISTS (SELECT 1 FROM {table} t WHERE {' AND '.join(f't.{c} = NEW.{c}' for c in key)})"
-        for key in keys
-    )
-    return Guard(f"{table}_no_replace", table, "INSERT", f"({found})", f"{table}: already there")
-
-
-def _moves(table: str, allowed: dict[str, tuple[str, ...]]) -> Guard:
-    legal = " OR ".join(
-        f"(OLD.status = '{old}' AND NEW.status IN ({', '.join(repr(n) for n in new)}))"
-        for old, new in allowed.items()
-    )
-    return Guard(
-        f"{table}_moves",
-        table,
-        "UPDATE OF status",
-        f"(NEW.status <> OLD.status AND NOT ({legal}))",
-        f"{table}: not a move of its state machine",
-    )
-
+# Approval a was asked for exactly what request r asks.
+_ASKED: Final = """a.kind = r.kind AND a.digest = r.approval_digest AND a.profile = r.profile
+  AND a.profile_version = r.profile_version"""
 
 # The approval a job leans on stands: given, for exactly this request, by enough persons outside its line.
-_STANDS: Final = """EXISTS (SELECT 1 FROM approvals a JOIN requests r ON r.id = NEW.request_id
-  WHERE a.id = NEW.approval_id AND a.status = 'approved' AND a.kind = r.kind AND a.digest = r.approval_digest
+_STANDS: Final = f"""EXISTS (SELECT 1 FROM approvals a JOIN requests r ON r.id = NEW.request_id
+  WHERE a.id = NEW.approval_id AND a.status = 'approved' AND {_ASKED}
   AND a.required <= (SELECT count(*) FROM approval_decisions d JOIN principals p ON p.id = d.principal_id
-    WHERE d.approval_id = a.id AND d.verdict = 'approve' AND p.kind = 'person'
+    WHERE d.approval_id = a.id AND d.verdict = 'approve' AND p.kind = 'person' AND p.id <> r.principal_id
     AND NOT EXISTS (SELECT 1 FROM request_line l WHERE l.request_id = r.id AND l.principal_id = d.principal_id)))"""
 
-# A profile change under way that enough people agreed to.
-_AGREED_CHANGE: Final = """EXISTS (SELECT 1 FROM jobs j JOIN requests r ON r.id = j.request_id
-  JOIN approvals a ON a.id = j.approval_id
-  WHERE j.kind = 'change_profile' AND j.status = 'running' AND r.profile = NEW.name AND a.status = 'approved'
-  AND a.digest = r.approval_digest)"""
+
+def _change(proposed: str, *, agreed: bool = False) -> str:
+    """A profile change under way that proposed exactly this, and which, if `agreed`, enough people agreed to."""
+    approval = " JOIN approvals a ON a.id = j.approval_id" if agreed else ""
+    stands = f" AND a.status = 'approved' AND {_ASKED}" if agreed else ""
+    return (
+        f"EXISTS (SELECT 1 FROM jobs j JOIN requests r ON r.id = j.request_id{approval}"
+        " WHERE j.kind = 'change_profile' AND j.status = 'running' AND r.profile = NEW.name"
+        f" AND r.digest = {proposed}{stands})"
+    )
+
+
+# What a proposal to delete a profile has in the place of the new definition's digest: SHA-256 of nothing.
+NO_DEFINITION: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 GUARDS_0001: Final[tuple[Guard, ...]] = (
     # Who: a machine cannot be turned into a person, nor be given the right to decide.
-    _fixed("principals", ("id", "kind", "created_at")),
-    _never("principals", "DELETE", "principals: disable, never delete"),
-    _taken("principals", ("id",), ("name",)),
+    fixed("principals", ("id", "kind", "created_at")),
+    never("principals", "DELETE", "principals: disable, never delete"),
+    taken("principals", ("id",), ("name",)),
+    Guard(
+        "principals_no_overwrite",
+        "principals",
+        "UPDATE OF name",
+        "(EXISTS (SELECT 1 FROM principals p WHERE p.name = NEW.name AND p.id <> OLD.id))",
+        "principals: that name is another's",
+    ),
     Guard(
         "principal_roles_machines",
         "principal_roles",
@@ -101,24 +58,24 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         " AND p.kind <> 'person'))",
         "principal_roles: a machine never approves",
     ),
-    _never("principal_roles", "UPDATE", "principal_roles: grant and withdraw, never rewrite"),
+    never("principal_roles", "UPDATE", "principal_roles: grant and withdraw, never rewrite"),
     # What may happen: versions follow one another, and a gated profile is not loosened by one hand.
-    _never("profile_versions", "UPDATE", "profile_versions: a version does not change"),
-    _never("profile_versions", "DELETE", "profile_versions: a version does not go away"),
+    never("profile_versions", "UPDATE", "profile_versions: a version does not change"),
+    never("profile_versions", "DELETE", "profile_versions: a version does not go away"),
     Guard(
         "profile_versions_follow",
         "profile_versions",
         "INSERT",
         "(NEW.version <> (SELECT coalesce(max(v.version), 0) + 1 FROM profile_versions v WHERE v.name = NEW.name))",
         "profile_versions: versions follow one another",
+        sqlite_also="EXISTS (SELECT 1 FROM profile_versions t WHERE t.rowid = NEW.rowid)",
     ),
     Guard(
         "profile_versions_by_job",
         "profile_versions",
         "INSERT",
-        "(NEW.version > 1 AND NOT EXISTS (SELECT 1 FROM jobs j JOIN requests r ON r.id = j.request_id"
-        " WHERE j.kind = 'change_profile' AND j.status = 'running' AND r.profile = NEW.name))",
-        "profile_versions: a profile changes through a running job only",
+        f"(NEW.version > 1 AND NOT {_change('NEW.digest')})",
+        "profile_versions: a profile changes through a running job that proposed it",
     ),
     Guard(
         "profile_versions_closure",
@@ -126,34 +83,44 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         "INSERT",
         "(EXISTS (SELECT 1 FROM profile_versions v WHERE v.name = NEW.name AND v.version = NEW.version - 1"
         " AND v.requires_approval AND (NOT NEW.requires_approval OR NEW.approvers < v.approvers))"
-        f" AND NOT {_AGREED_CHANGE})",
+        f" AND NOT {_change('NEW.digest', agreed=True)})",
         "profile_versions: loosening a gated profile needs a second person",
     ),
     Guard(
         "profiles_follow",
         "profiles",
         "UPDATE",
-        "(NEW.name <> OLD.name OR NEW.version NOT IN (OLD.version, OLD.version + 1)"
+        "(NEW.name IS DISTINCT FROM OLD.name OR NEW.version NOT IN (OLD.version, OLD.version + 1)"
         " OR (OLD.deleted_at IS NOT NULL AND NEW.deleted_at IS NULL AND NEW.version = OLD.version)"
         " OR NOT EXISTS (SELECT 1 FROM profile_versions v WHERE v.name = NEW.name AND v.version = NEW.version))",
         "profiles: the version in force only moves on",
+        sqlite_also="NEW.rowid <> OLD.rowid",
     ),
     Guard(
         "profiles_closure",
         "profiles",
         "UPDATE OF deleted_at",
         "(OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL AND EXISTS (SELECT 1 FROM profile_versions v"
-        f" WHERE v.name = OLD.name AND v.version = OLD.version AND v.requires_approval) AND NOT {_AGREED_CHANGE})",
+        " WHERE v.name = OLD.name AND v.version = OLD.version AND v.requires_approval)"
+        f" AND NOT {_change(repr(NO_DEFINITION), agreed=True)})",
         "profiles: deleting a gated profile needs a second person",
     ),
-    _never("profiles", "DELETE", "profiles: mark as deleted, never remove"),
-    _taken("profiles", ("name",)),
+    never("profiles", "DELETE", "profiles: mark as deleted, never remove"),
+    taken("profiles", ("name",)),
     # What was asked is pinned.
-    _never("requests", "UPDATE", "requests: what was asked does not change"),
-    _never("requests", "DELETE", "requests: what was asked does not go away"),
-    _taken("requests", ("id",)),
-    _never("request_line", "UPDATE", "request_line: lineage does not change"),
-    _never("request_line", "DELETE", "request_line: lineage does not go away"),
+    never("requests", "UPDATE", "requests: what was asked does not change"),
+    never("requests", "DELETE", "requests: what was asked does not go away"),
+    taken("requests", ("id",)),
+    Guard(
+        "request_line_pinned",
+        "request_line",
+        "INSERT",
+        "(EXISTS (SELECT 1 FROM jobs j WHERE j.request_id = NEW.request_id))",
+        "request_line: lineage is pinned once the request has its job",
+        sqlite_also="EXISTS (SELECT 1 FROM request_line t WHERE t.rowid = NEW.rowid)",
+    ),
+    never("request_line", "UPDATE", "request_line: lineage does not change"),
+    never("request_line", "DELETE", "request_line: lineage does not go away"),
     # Approvals.
     Guard(
         "approvals_open",
@@ -166,13 +133,13 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         "approvals_required",
         "approvals",
         "INSERT",
-        "(NEW.kind = 'issue' AND NOT EXISTS (SELECT 1 FROM profile_versions v WHERE v.name = NEW.profile"
+        "(NOT EXISTS (SELECT 1 FROM profile_versions v WHERE v.name = NEW.profile"
         " AND v.version = NEW.profile_version AND v.requires_approval AND v.approvers = NEW.required))",
         "approvals: the profile says how many must agree",
     ),
-    _taken("approvals", ("id",)),
-    _moves("approvals", {"pending": ("approved", "rejected", "expired")}),
-    _fixed(
+    taken("approvals", ("id",)),
+    moves("approvals", {"pending": ("approved", "rejected", "expired")}),
+    fixed(
         "approvals",
         (
             "id",
@@ -199,6 +166,13 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         "approvals: not enough persons have agreed in time",
     ),
     Guard(
+        "approvals_ended",
+        "approvals",
+        "UPDATE",
+        "(NEW.ended_at IS DISTINCT FROM OLD.ended_at AND (OLD.status <> 'pending' OR NEW.status = 'pending'))",
+        "approvals: the end comes with the answer and stays",
+    ),
+    Guard(
         "approvals_refused",
         "approvals",
         "UPDATE OF status",
@@ -206,7 +180,7 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         " WHERE d.approval_id = OLD.id AND d.verdict = 'reject'))",
         "approvals: nobody has refused",
     ),
-    _never("approvals", "DELETE", "approvals: a question does not go away"),
+    never("approvals", "DELETE", "approvals: a question does not go away"),
     # Decisions: by a person with the role, outside the line, while the question is open, once.
     Guard(
         "approval_decisions_open",
@@ -229,13 +203,14 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         "approval_decisions_line",
         "approval_decisions",
         "INSERT",
-        "(EXISTS (SELECT 1 FROM jobs j JOIN request_line l ON l.request_id = j.request_id"
-        " WHERE j.approval_id = NEW.approval_id AND j.status <> 'cancelled' AND l.principal_id = NEW.principal_id))",
+        "(EXISTS (SELECT 1 FROM jobs j JOIN requests r ON r.id = j.request_id"
+        " WHERE j.approval_id = NEW.approval_id AND j.status <> 'cancelled' AND (r.principal_id = NEW.principal_id"
+        " OR EXISTS (SELECT 1 FROM request_line l WHERE l.request_id = r.id AND l.principal_id = NEW.principal_id))))",
         "approval_decisions: nobody decides in their own line",
     ),
-    _taken("approval_decisions", ("approval_id", "principal_id")),
-    _never("approval_decisions", "UPDATE", "approval_decisions: a word given stands"),
-    _never("approval_decisions", "DELETE", "approval_decisions: a word given stands"),
+    taken("approval_decisions", ("approval_id", "principal_id")),
+    never("approval_decisions", "UPDATE", "approval_decisions: a word given stands"),
+    never("approval_decisions", "DELETE", "approval_decisions: a word given stands"),
     # Jobs.
     Guard(
         "jobs_start",
@@ -252,10 +227,11 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         "jobs",
         "INSERT",
         "(NEW.kind = 'issue' AND NOT EXISTS (SELECT 1 FROM requests r JOIN profile_versions v"
-        " ON v.name = r.profile AND v.version = r.profile_version"
+        " ON v.name = r.profile AND v.version = r.profile_version JOIN profiles p"
+        " ON p.name = v.name AND p.version = v.version AND p.deleted_at IS NULL"
         " WHERE r.id = NEW.request_id AND ((v.requires_approval AND NEW.gated)"
         " OR (NOT v.requires_approval AND NOT NEW.gated))))",
-        "jobs: the profile says whether a request waits for approval",
+        "jobs: the profile in force says whether a request waits for approval",
     ),
     Guard(
         "jobs_bound",
@@ -263,18 +239,24 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         "INSERT",
         "(NEW.gated AND NEW.status = 'awaiting_approval' AND NOT EXISTS (SELECT 1 FROM approvals a"
         " JOIN requests r ON r.id = NEW.request_id WHERE a.id = NEW.approval_id AND a.status = 'pending'"
-        " AND a.kind = r.kind AND a.digest = r.approval_digest))",
+        f" AND {_ASKED} AND NEW.created_at < a.expires_at))",
         "jobs: bound to another question than the one that was asked",
     ),
     Guard(
         "jobs_covered",
         "jobs",
         "INSERT",
-        f"(NEW.gated AND NEW.status = 'pending' AND NOT {_STANDS})",
+        f"(NEW.gated AND NEW.status = 'pending' AND (NOT {_STANDS} OR NOT EXISTS (SELECT 1 FROM approvals a"
+        " WHERE a.id = NEW.approval_id AND NEW.created_at < a.ended_at + a.reuse_window)))",
         "jobs: no approval stands for this request",
     ),
-    _taken("jobs", ("id",), ("request_id",)),
-    _moves(
+    taken(
+        "jobs",
+        ("id",),
+        ("request_id",),
+        also="EXISTS (SELECT 1 FROM jobs t WHERE t.approval_id = NEW.approval_id AND t.status <> 'cancelled')",
+    ),
+    moves(
         "jobs",
         {
             "awaiting_approval": ("pending", "cancelled"),
@@ -282,7 +264,7 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
             "running": ("completed", "failed", "pending"),
         },
     ),
-    _fixed("jobs", ("id", "kind", "request_id", "gated", "approval_id", "created_at")),
+    fixed("jobs", ("id", "kind", "request_id", "gated", "approval_id", "created_at")),
     Guard(
         "jobs_approved",
         "jobs",
@@ -307,7 +289,7 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         " AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.job_id = NEW.id))",
         "jobs: nothing was issued",
     ),
-    _never("jobs", "DELETE", "jobs: a job does not go away"),
+    never("jobs", "DELETE", "jobs: a job does not go away"),
     # Certificates: from a running job, as intended, and where gated, as approved.
     Guard(
         "intents_running",
@@ -316,9 +298,17 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         "(NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = NEW.job_id AND j.status = 'running' AND j.kind = 'issue'))",
         "intents: only a running job may intend to sign",
     ),
-    _taken("intents", ("job_id",), ("issuer", "serial")),
-    _never("intents", "UPDATE", "intents: an intent does not change"),
-    _never("intents", "DELETE", "intents: an intent does not go away"),
+    Guard(
+        "intents_once",
+        "intents",
+        "INSERT",
+        "(EXISTS (SELECT 1 FROM jobs j JOIN jobs e ON e.approval_id = j.approval_id AND e.id <> j.id"
+        " JOIN intents i ON i.job_id = e.id WHERE j.id = NEW.job_id AND e.approval_id IS NOT NULL))",
+        "intents: this approval was used before",
+    ),
+    taken("intents", ("job_id",), ("issuer", "serial")),
+    never("intents", "UPDATE", "intents: an intent does not change"),
+    never("intents", "DELETE", "intents: an intent does not go away"),
     Guard(
         "certificates_job",
         "certificates",
@@ -347,8 +337,8 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         "(NEW.revoked_at IS NOT NULL OR NEW.revocation_reason IS NOT NULL OR NEW.revoked_by IS NOT NULL)",
         "certificates: issued first, revoked later",
     ),
-    _taken("certificates", ("issuer", "serial"), ("job_id",), ("approval_id",), ("sha256",)),
-    _fixed(
+    taken("certificates", ("issuer", "serial"), ("job_id",), ("approval_id",), ("sha256",)),
+    fixed(
         "certificates",
         (
             "issuer",
@@ -371,7 +361,7 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
             "issued_at",
         ),
     ),
-    _never("certificates", "DELETE", "certificates: what was issued does not go away"),
+    never("certificates", "DELETE", "certificates: what was issued does not go away"),
     # The record.
     Guard(
         "audit_chained",
@@ -381,7 +371,8 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         " AND a.seq = NEW.seq - 1 AND a.hash = NEW.prev_hash))"
         " OR EXISTS (SELECT 1 FROM audit a WHERE a.chain = NEW.chain AND a.seq >= NEW.seq))",
         "audit: a row hangs on the one before it",
+        sqlite_also="EXISTS (SELECT 1 FROM audit t WHERE t.rowid = NEW.rowid)",
     ),
-    _never("audit", "UPDATE", "audit: append only"),
-    _never("audit", "DELETE", "audit: append only"),
+    never("audit", "UPDATE", "audit: append only"),
+    never("audit", "DELETE", "audit: append only"),
 )

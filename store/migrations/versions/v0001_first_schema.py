@@ -272,6 +272,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("status IN ('awaiting_approval', 'pending', 'running')"),
     )
     op.create_index(
+        "ix_jobs_approval_id",
+        "jobs",
+        ["approval_id"],
+        unique=False,
+        sqlite_where=sa.text("approval_id IS NOT NULL"),
+        postgresql_where=sa.text("approval_id IS NOT NULL"),
+    )
+    op.create_index(
         "uq_jobs_approval_id",
         "jobs",
         ["approval_id"],
@@ -446,6 +454,6 @@ def downgrade() -> None:
     for guard in GUARDS_0001:
         op.execute(f"DROP TRIGGER {guard.name}" + ("" if sqlite else f" ON {guard.table}"))
         if not sqlite:
-            op.execute(f"DROP FUNCTION {guard.name}()")
+            op.execute(f"DROP FUNCTION {guard.name}() CASCADE")
     for table in _TABLES:
         op.drop_table(table)
