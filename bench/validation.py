@@ -75,7 +75,12 @@ async def _peers(ready: int) -> None:
 class _Pinned(AbstractResolver):
     """What aiohttp's connector would be given: the address that was checked."""
 
-    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[ResolveResult]:
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: int = socket.AF_INET,  # noqa: ARG002 - the interface has one
+    ) -> list[ResolveResult]:
         return [
             ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)
         ]

@@ -88,7 +88,7 @@ def judge_certificate(der: bytes, identifier: Identifier, key_authorization: str
         ipaddress.ip_address(identifier.value) if identifier.type == IdentifierType.IP else identifier.value
     )
     if names != [wanted]:
-        shown = ", ".join(str(name)[:80] for name in names[:3]) or "nothing"
+        shown = ", ".join(str(name or "something else")[:80] for name in names[:3]) or "nothing"
         raise ValueError(f"is for {shown}; it must be for {identifier.value} and for nothing else")
     try:
         proof = extensions.get_extension_for_oid(ACME_IDENTIFIER)

@@ -29,6 +29,7 @@ class Recipe:
     proof: bytes | None = None  # the extension's value instead of the right one
     with_proof: bool = True
     self_signed: bool = True
+    more: Sequence[x509.ExtensionType] = ()
 
 
 def make_certificate(recipe: Recipe) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
@@ -55,6 +56,8 @@ def make_certificate(recipe: Recipe) -> tuple[x509.Certificate, ec.EllipticCurve
         builder = builder.add_extension(
             x509.UnrecognizedExtension(ACME_IDENTIFIER, value), critical=recipe.critical
         )
+    for extension in recipe.more:
+        builder = builder.add_extension(extension, critical=False)
     return builder.sign(signer, hashes.SHA256()), key
 
 

@@ -56,14 +56,30 @@ async def test_a_very_long_set_over_tcp(stage: Stage) -> None:
     for number in range(200):
         stage.dns.zone.add_txt(PLACE, f"{number:043}")
     stage.dns.zone.add_txt(PLACE, TXT_VALUE)
-    await stage.validate("dns-01", "a.test")
+    await stage.validate("dns-01", "a.test", dns_timeout=10.0, timeout=20.0)
 
 
 async def test_a_set_beyond_the_bound(stage: Stage) -> None:
     for number in range(400):
         stage.dns.zone.add_txt(PLACE, f"{number:043}")
     stage.dns.zone.add_txt(PLACE, TXT_VALUE)
-    await stage.refused("dns-01", "a.test", Problem.DNS, "remove old records")
+    await stage.refused("dns-01", "a.test", Problem.DNS, "remove old records", dns_timeout=10.0, timeout=20.0)
+
+
+async def test_malformed_values_are_passed_over(stage: Stage) -> None:
+    async def answer(wire: bytes, _: str) -> bytes:
+        end = wire.index(b"\0", 12) + 5
+        record = b"\xc0\x0c\0\x10\0\1\0\0\0\0"
+        good = bytes([len(TXT_VALUE)]) + TXT_VALUE.encode()
+        records = [b"\x09cut off", b"", good][: 2 + with_good]
+        head = wire[:2] + b"\x81\x80\0\1\0" + bytes([len(records)]) + b"\0\0\0\0" + wire[12:end]
+        return head + b"".join(record + len(rdata).to_bytes(2, "big") + rdata for rdata in records)
+
+    stage.dns.zone.answer = answer  # type: ignore[method-assign, assignment]
+    with_good = False
+    await stage.refused("dns-01", "a.test", Problem.INCORRECT_RESPONSE, 'is ""; none')
+    with_good = True
+    await stage.validate("dns-01", "a.test")
 
 
 @pytest.mark.parametrize(

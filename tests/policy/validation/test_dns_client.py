@@ -135,6 +135,11 @@ async def test_a_dead_resolver_is_not_the_last_word(stage: Stage) -> None:
     assert texts(await ask([dead, stage.dns.address], "a.test")) == [b"value"]
 
 
+async def test_a_resolver_that_cannot_be_one() -> None:
+    answer = await ask([("255.255.255.255", 53)], "a.test")
+    assert "255.255.255.255:53: no DNS server answers there" in answer.failure().detail
+
+
 async def test_a_dead_resolver_alone_is_named() -> None:
     port = unused_port()
     answer = await ask([("127.0.0.1", port)], "a.test")
@@ -215,7 +220,7 @@ async def test_a_resolver_from_before_edns() -> None:
 async def test_a_long_answer_comes_over_tcp(stage: Stage) -> None:
     for number in range(60):
         stage.dns.zone.add_txt("a.test", f"{number:043}")
-    answer = await ask([stage.dns.address], "a.test")
+    answer = await ask([stage.dns.address], "a.test", dns_timeout=10, seconds=20)
     assert len(answer.records) == 60
     assert [query.transport for query in stage.dns.zone.asked("a.test")] == ["udp", "tcp"]
 
@@ -223,7 +228,7 @@ async def test_a_long_answer_comes_over_tcp(stage: Stage) -> None:
 async def test_too_long_an_answer(stage: Stage) -> None:
     for number in range(600):
         stage.dns.zone.add_txt("a.test", f"{number:043}")
-    answer = await ask([stage.dns.address], "a.test")
+    answer = await ask([stage.dns.address], "a.test", dns_timeout=10, seconds=20)
     assert "more than 16384; remove old records" in answer.failure().detail
 
 

@@ -1,6 +1,9 @@
 """http-01 redirects, followed by hand: where to, how often, and with which address (RFC 8555 8.3)."""
 
+import asyncio
+import os
 import ssl
+import time
 from ipaddress import ip_network
 
 import pytest
@@ -63,6 +66,17 @@ async def test_an_https_target_by_address(stage: Stage) -> None:
         https.scripts["/secure"] = GOOD
         stage.http.scripts[PATH] = redirect(f"https://127.0.0.1:{https.port}/secure")
         await stage.validate("http-01", "a.test", tlsalpn01_port=https.port)
+
+
+async def test_tls_that_breaks_after_the_handshake(stage: Stage) -> None:
+    async def spoil(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        os.write(writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + b"\xff" * 32)
+
+    async with HTTP01Responder(tls=tls_context()) as https:
+        https.scripts["/secure"] = spoil
+        stage.http.scripts[PATH] = redirect(f"https://a.test:{https.port}/secure")
+        failure = await stage.refused("http-01", "a.test", Problem.TLS, tlsalpn01_port=https.port)
+    assert "TLS broke off" in failure.detail
 
 
 async def test_as_many_as_are_allowed(stage: Stage) -> None:
@@ -137,9 +151,6 @@ async def test_each_target_is_checked_against_the_networks(stage: Stage) -> None
 
 
 async def test_redirects_share_one_time_limit(stage: Stage) -> None:
-    import asyncio  # noqa: PLC0415 - keeps the story in one place
-    import time  # noqa: PLC0415
-
     async def slowly(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.25)
         writer.write(redirect(f"/{time.monotonic_ns()}"))

@@ -46,7 +46,7 @@ CASES: list[tuple[bytes, int, bytes]] = [
     (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", 404, b""),
     (b"HTTP/1.1 204 No Content\r\n\r\nignored", 204, b""),
     (b"HTTP/1.1 200 OK\r\nbroken line\r\n folded\r\nContent-Length : 2\r\n\r\nok", 200, b"ok"),
-    (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", 200, b"hel"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", 200, b"he"),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", 200, b"ok"),
     (b"HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\n\r\nok", 200, b"ok"),
 ]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
@@ -201,6 +202,25 @@ def test_a_bent_certificate_is_refused(data: st.DataObject) -> None:
     if bytes(bent) != DER:
         with pytest.raises(ValueError, match=r"^(cannot be read|is |has )"):
             judge_certificate(bytes(bent), NAME, KEY_AUTHORIZATION)
+
+
+@pytest.mark.parametrize(
+    ("general_names", "words"),
+    [
+        ("300a8108 61407a2e 74657374", "is for something else;"),  # an e-mail address
+        ("3003 8801 2a", "is for something else;"),  # a registered identifier
+        ("3002 a300", "unknown kind"),  # an x400Address
+        ("3006 87 04 7f000001", "is for 127.0.0.1;"),
+        ("3005 87 03 7f0000", "cannot be read"),
+        ("3000", "is for nothing;"),
+        ("0500", "cannot be read"),
+    ],
+)
+def test_other_kinds_of_name(general_names: str, words: str) -> None:
+    san = x509.UnrecognizedExtension(x509.oid.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, bytes.fromhex(general_names))
+    certificate, _ = make_certificate(Recipe([], KEY_AUTHORIZATION, more=[san]))
+    with pytest.raises(ValueError, match=words):
+        judge_certificate(certificate.public_bytes(serialization.Encoding.DER), NAME, KEY_AUTHORIZATION)
 
 
 @given(st.binary(max_size=100))
