@@ -7,6 +7,9 @@ BIN  := $(VENV)/bin
 PY   ?= python3
 DATA ?= ./data
 
+# Challenges are asked for at ports that an ordinary user may listen on, so that what `make run` prints can be pasted.
+UNPRIVILEGED := CERTCTL_ACME__HTTP01_PORT=$${CERTCTL_ACME__HTTP01_PORT:-5002} CERTCTL_ACME__TLSALPN01_PORT=$${CERTCTL_ACME__TLSALPN01_PORT:-5001}
+
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -20,7 +23,7 @@ $(VENV)/ok: requirements-dev.lock pyproject.toml
 	@touch $@
 
 run: env  ## a certificate authority in ./data, served on 127.0.0.1 until Ctrl-C
-	@$(BIN)/certctl serve --data $(DATA)
+	@$(UNPRIVILEGED) $(BIN)/certctl serve --data $(DATA)
 
 check: env  ## lint, types, import rules, dead dependencies, docs
 	$(BIN)/ruff check .

@@ -16,6 +16,8 @@ MEDIA_TYPE: Final = (
     "application/problem+json"  # exactly this, with no charset: some clients compare the string
 )
 MAX_DETAIL: Final = 2000  # characters
+# json.dumps with arguments would make an encoder each time
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _STANDARD_MEMBERS: Final = frozenset({"type", "title", "status", "detail", "instance"})
 
 
@@ -79,8 +81,7 @@ def http_problem(status: int, detail: str = "", headers: Mapping[str, str] | Non
 
 def render(value: JsonValue) -> bytes:
     """Compact UTF-8 JSON in the order given; shell clients grep for `"type":"...` and for URLs with plain slashes."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode("utf-8", "backslashreplace")  # half a surrogate pair becomes its JSON escape
+    return _encode(value).encode("utf-8", "backslashreplace")  # half a surrogate pair becomes its JSON escape
 
 
 def quoted(text: str, limit: int = 64) -> str:
