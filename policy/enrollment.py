@@ -9,10 +9,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
-from ca.csr import CertificateRequest
+from ca.csr import CertificateRequest, parse_csr
 from ca.names import Identifier, IdentifierType
 from policy.approvals import circle, usable
 from policy.profile_cache import ProfileCache
@@ -27,6 +28,9 @@ from store.database import Transaction
 from store.ids import ApprovalId, JobId, PrincipalId, ProfileName, RequestId, new_id
 from store.records import Approval, ApprovalStatus, Job, JobKind, JobStatus, ProfileVersion, Request
 
+# The worker reads again what the front end has just read: the same bytes are the same request.
+read_csr: Final = lru_cache(maxsize=256)(parse_csr)
+_encode: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _SUPERSEDED: Final = "a later request of the same requester for the same names took its place"
 
 
@@ -147,7 +151,7 @@ async def withdraw(tx: Transaction, job_id: JobId, by: PrincipalId, now: Millis,
 
 def identifiers_json(identifiers: frozenset[Identifier]) -> str:
     """Names in one order and one spelling, as rows and digests hold them."""
-    return json.dumps(sorted([i.type.value, i.value] for i in identifiers), separators=(",", ":"))
+    return _encode(sorted([i.type.value, i.value] for i in identifiers))
 
 
 def identifiers_from(text: str) -> frozenset[Identifier]:
@@ -305,4 +309,4 @@ def _optional_millis(moment: datetime | None) -> Millis | None:
 
 
 def _digest(asked: Mapping[str, object]) -> str:
-    return sha256(json.dumps(asked, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
+    return sha256(_encode(asked).encode()).hexdigest()

@@ -46,33 +46,31 @@ class Limit:
         count, number, unit = match.groups()
         return cls(int(count), timedelta(**{_UNITS[unit]: int(number)}))
 
-    def spend(self, full_at: Millis | None, now: Millis) -> Millis:
-        """When the bucket is full again after one more; RateLimited when there is not one left."""
-        period = self.period // timedelta(milliseconds=1)
-        interval = max(period // self.count, 1)
+    @property
+    def milliseconds(self) -> int:
+        """The period."""
+        return self.period // timedelta(milliseconds=1)
+
+    @property
+    def interval(self) -> int:
+        """Milliseconds in which one comes back."""
+        return max(self.milliseconds // self.count, 1)
+
+    def wait(self, full_at: Millis | None, now: Millis) -> int:
+        """Milliseconds until one can be taken from a bucket that is full again at `full_at`; 0 if there is one now."""
         start = now if full_at is None or full_at < now else full_at
-        after = start + interval
-        if after - now > period:
-            wait = after - now - period
-            raise RateLimited("", max(1, -(-wait // 1000)))
-        return Millis(after)
+        return max(start + self.interval - now - self.milliseconds, 0)
 
 
 async def take(tx: Transaction, limit: Limit, what: str, whose: str, now: Millis) -> None:
     """Take one from the bucket of `whose`; RateLimited says `what` there were too many of."""
-    key = f"{what}:{whose}"
-    full_at = await rate_limits.full_at(tx, key)
-    try:
-        after = limit.spend(full_at, now)
-    except RateLimited as error:
-        raise RateLimited(what, error.retry_after) from None
-    await rate_limits.put(tx, key, after, known=full_at is not None)
+    if not await rate_limits.take(tx, f"{what}:{whose}", now, limit.interval, limit.milliseconds):
+        await check(tx, limit, what, whose, now)
+        raise RateLimited(what, 1)  # the bucket got its first drop between the two looks
 
 
 async def check(tx: Transaction, limit: Limit, what: str, whose: str, now: Millis) -> None:
     """Raise RateLimited if the bucket of `whose` is empty; take nothing."""
-    full_at = await rate_limits.full_at(tx, f"{what}:{whose}")
-    try:
-        limit.spend(full_at, now)
-    except RateLimited as error:
-        raise RateLimited(what, error.retry_after) from None
+    wait = limit.wait(await rate_limits.full_at(tx, f"{what}:{whose}"), now)
+    if wait:
+        raise RateLimited(what, -(-wait // 1000))

@@ -19,10 +19,10 @@ from typing import Final
 import structlog
 
 from ca.certificate import CertificateContent, random_serial
-from ca.csr import CsrRefused, parse_csr
+from ca.csr import CsrRefused
 from ca.signer import Signer, SigningRefused, Ticket
 from policy.approvals import NotApproved, check_stands
-from policy.enrollment import facts_of, identifiers_from
+from policy.enrollment import facts_of, identifiers_from, read_csr
 from policy.jobs import LEASE, MAX_ATTEMPTS, backoff
 from policy.profile_cache import ProfileCache, ProfileUnreadable
 from policy.rules import CertificatePlan, IssuanceRequest, Permitted, evaluate
@@ -148,14 +148,15 @@ class Worker:
                 f'profile {version.name} names the issuer "{profile.issuer}", which is not here'
             )
         # 1. Judged again, from the pinned request: a key may have been blocked while people thought.
-        csr = parse_csr(request.body)
+        csr = read_csr(request.body)
         asked = IssuanceRequest(
             csr,
             identifiers_from(request.identifiers),
             None if request.not_before is None else to_datetime(request.not_before),
             None if request.not_after is None else to_datetime(request.not_after),
         )
-        recorded = await certificates.intent(tx, claimed.job_id)
+        # The first to hold the job cannot have been preceded.
+        recorded = None if claimed.fence == 1 else await certificates.intent(tx, claimed.job_id)
         moment = now if recorded is None else recorded.recorded_at
         decision = evaluate(profile, asked, await facts_of(tx, profile, csr), to_datetime(moment))
         if not isinstance(decision, Permitted):
@@ -179,16 +180,6 @@ class Worker:
         )
         if recorded is None:
             await certificates.insert_intent(tx, intent)
-            await audit.append(
-                tx,
-                now,
-                self._actor,
-                AuditEvent.CERTIFICATE_INTENDED,
-                claimed.job_id,
-                serial=intent.serial,
-                tbs_sha256=intent.tbs_sha256,
-                fence=claimed.fence,
-            )
         elif recorded != intent:
             raise CannotIssue("the issuer has changed since this certificate was first prepared: ask again")
         return Prepared(claimed, until, request, plan, csr.spki_sha256.hex(), intent, signer, ticket)
@@ -229,6 +220,8 @@ class Worker:
                 one.claimed.job_id,
                 serial=certificate.serial,
                 sha256=certificate.sha256,
+                tbs_sha256=certificate.tbs_sha256,
+                fence=one.claimed.fence,
             )
 
         try:

@@ -34,6 +34,7 @@ _ATTEMPT: Final = Statement(
     update(_TABLE)
     .where(_PENDING, _TABLE.c.attempt.is_(null()))
     .values(attempt=bindparam("method"), attempted_at=bindparam("now"))
+    .returning(*_COLUMNS)
 )
 _RETAKE: Final = Statement(
     update(_TABLE)
@@ -121,9 +122,12 @@ async def reusable(
     return None if row is None else authorization_of(row)
 
 
-async def attempt(tx: Transaction, authorization_id: AuthorizationId, method: str, now: Millis) -> bool:
-    """Begin the one attempt, by `method`; False if it was begun already, or the authorization has ended."""
-    return await tx.execute(_ATTEMPT, key=authorization_id, method=method, now=now) == 1
+async def attempt(
+    tx: Transaction, authorization_id: AuthorizationId, method: str, now: Millis
+) -> Authorization | None:
+    """Begin the one attempt, by `method`; None if it was begun already, or the authorization has ended."""
+    row = await tx.one(_ATTEMPT, key=authorization_id, method=method, now=now)
+    return None if row is None else authorization_of(row)
 
 
 async def retake(tx: Transaction, authorization: Authorization, now: Millis) -> bool:

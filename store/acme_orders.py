@@ -6,9 +6,9 @@ from sqlalchemy import bindparam, null, select, update
 
 from store.acme_authorizations import authorization_of
 from store.database import Row, Transaction
-from store.ids import AccountId, AuthorizationId, JobId, OrderId
+from store.ids import AccountId, AuthorizationId, IssuerName, JobId, OrderId
 from store.records import Authorization, Order
-from store.schema import acme_authorizations, acme_order_authorizations, acme_orders
+from store.schema import acme_authorizations, acme_order_authorizations, acme_orders, certificates
 from store.statements import Statement, columns_of, insert_row, select_by
 
 _INSERT: Final = insert_row(acme_orders)
@@ -23,6 +23,11 @@ _AUTHORIZATIONS: Final = Statement(
     )
     .where(acme_order_authorizations.c.order_id == bindparam("order_id"))
     .order_by(acme_order_authorizations.c.position)
+)
+_CERTIFICATE: Final = Statement(
+    select(acme_orders.c.account_id, certificates.c.issuer, certificates.c.der)
+    .join(certificates, certificates.c.job_id == acme_orders.c.job_id, isouter=True)
+    .where(acme_orders.c.id == bindparam("id"))
 )
 _PAGE: Final = Statement(
     select(acme_orders.c.id)
@@ -85,6 +90,17 @@ async def of_job(tx: Transaction, job_id: JobId) -> Order | None:
 async def authorizations(tx: Transaction, order_id: OrderId) -> list[Authorization]:
     """Its authorizations, in the order in which they were made."""
     return [authorization_of(row) for row in await tx.all(_AUTHORIZATIONS, order_id=order_id)]
+
+
+async def certificate(
+    tx: Transaction, order_id: OrderId
+) -> tuple[AccountId, tuple[IssuerName, bytes] | None] | None:
+    """Whose order it is, and issuer and DER of its certificate, if there is one; None without such an order."""
+    row = await tx.one(_CERTIFICATE, id=order_id)
+    if row is None:
+        return None
+    account_id, issuer, der = row
+    return AccountId(account_id), None if der is None else (IssuerName(issuer), bytes(der))
 
 
 async def page(tx: Transaction, account_id: AccountId, after: str, most: int) -> list[OrderId]:

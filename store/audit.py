@@ -14,6 +14,7 @@ from store.records import AuditRow
 from store.schema import audit
 from store.statements import Statement, columns_of, insert_row
 
+_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _INSERT: Final = insert_row(audit)
 _WALK: Final = Statement(select(*columns_of(AuditRow, audit)).order_by(audit.c.chain, audit.c.seq))
 
@@ -45,14 +46,12 @@ class AuditEvent(StrEnum):
     JOB_CANCELLED = "job.cancelled"
     JOB_RETRIED = "job.retried"
     JOB_FAILED = "job.failed"
-    CERTIFICATE_INTENDED = "certificate.intended"
     CERTIFICATE_ISSUED = "certificate.issued"
     CERTIFICATE_REVOKED = "certificate.revoked"
     ACCOUNT_CREATED = "account.created"
     ACCOUNT_UPDATED = "account.updated"
     ACCOUNT_DEACTIVATED = "account.deactivated"
     ACCOUNT_KEY_CHANGED = "account.key_changed"
-    ORDER_CREATED = "order.created"
     AUTHORIZATION_VALID = "authorization.valid"
     AUTHORIZATION_INVALID = "authorization.invalid"
     AUTHORIZATION_DEACTIVATED = "authorization.deactivated"
@@ -111,4 +110,4 @@ async def verify(tx: Transaction) -> int:
 
 
 def _json(detail: Mapping[str, Any]) -> str:
-    return json.dumps(detail, separators=(",", ":"), ensure_ascii=False) if detail else "{}"
+    return _encode(detail) if detail else "{}"

@@ -18,9 +18,6 @@ _INSERT: Final = insert_row(certificates)
 _INSERT_NAME: Final = insert_row(certificate_names)
 _BY_SERIAL: Final = select_by(Certificate, certificates, "issuer", "serial")
 _BY_JOB: Final = select_by(Certificate, certificates, "job_id")
-_DER_BY_JOB: Final = Statement(
-    select(certificates.c.issuer, certificates.c.der).where(certificates.c.job_id == bindparam("job_id"))
-)
 _BY_DIGEST: Final = select_by(Certificate, certificates, "sha256")
 _LATEST: Final = Statement(
     select(*_COLUMNS)
@@ -126,12 +123,6 @@ async def get(tx: Transaction, issuer: IssuerName, serial: str) -> Certificate |
 async def of_job(tx: Transaction, job_id: JobId) -> Certificate | None:
     """What the job has issued."""
     return _certificate(await tx.one(_BY_JOB, job_id=job_id))
-
-
-async def der_of_job(tx: Transaction, job_id: JobId) -> tuple[IssuerName, bytes] | None:
-    """Issuer and DER of what the job has issued: all that a download needs."""
-    row = await tx.one(_DER_BY_JOB, job_id=job_id)
-    return None if row is None else (IssuerName(row[0]), bytes(row[1]))
 
 
 async def with_digest(tx: Transaction, sha256: str) -> Certificate | None:

@@ -50,6 +50,10 @@ class Database(Protocol):
 
     signals: "Signals"
 
+    @property
+    def single(self) -> Transaction:
+        """For one statement that reads: it sees what is committed when it runs, and costs no transaction."""
+
     async def write(self, work: Work[T]) -> T:
         """What `work` returns, once everything it did is durable; if it raises, nothing of it was done."""
 

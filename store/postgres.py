@@ -51,6 +51,26 @@ class PostgresTransaction:
         self.announced.append(topic)
 
 
+class _Single:
+    """Statements that read, each on whatever connection is free."""
+
+    def __init__(self, database: "PostgresDatabase") -> None:
+        self._database = database
+        self.chain = Chain.start()
+
+    async def execute(self, statement: Statement, /, **values: Any) -> int:
+        return await self._database.read(lambda tx: tx.execute(statement, **values))
+
+    async def one(self, statement: Statement, /, **values: Any) -> Row | None:
+        return await self._database.read(lambda tx: tx.one(statement, **values))
+
+    async def all(self, statement: Statement, /, **values: Any) -> list[Row]:
+        return await self._database.read(lambda tx: tx.all(statement, **values))
+
+    def announce(self, topic: str) -> None:
+        raise RuntimeError(f"what only reads has nothing to announce: {topic}")
+
+
 class PostgresDatabase:
     """An open PostgreSQL database. Make it with `PostgresDatabase.connect`."""
 
@@ -62,6 +82,7 @@ class PostgresDatabase:
             self._idle.put_nowait(None)  # opened when first needed
         self._engine: AsyncEngine | None = None
         self.signals = Signals()
+        self.single = _Single(self)
 
     @classmethod
     async def connect(cls, url: str) -> "PostgresDatabase":

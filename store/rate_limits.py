@@ -2,35 +2,42 @@
 
 from typing import Final
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import BigInteger, bindparam, case, delete, select
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from store.clock import Millis
 from store.database import Transaction
 from store.schema import rate_limits
-from store.statements import Statement, insert_row
+from store.statements import Statement
 
-_GET: Final = Statement(
-    select(rate_limits.c.full_at).where(rate_limits.c.key == bindparam("key")).with_for_update()
+_NOW: Final = bindparam("now", type_=BigInteger)
+_INTERVAL: Final = bindparam("interval", type_=BigInteger)
+_START: Final = case((rate_limits.c.full_at < _NOW, _NOW), else_=rate_limits.c.full_at)
+_TAKE: Final = Statement(
+    # SQLite and PostgreSQL spell this alike; SQLAlchemy has it once per dialect.
+    upsert(rate_limits)
+    .values(key=bindparam("bucket"), full_at=_NOW + _INTERVAL)
+    .on_conflict_do_update(
+        index_elements=[rate_limits.c.key],
+        set_={"full_at": _START + _INTERVAL},
+        where=bindparam("latest", type_=BigInteger) >= _START + _INTERVAL,
+    )
+    .returning(rate_limits.c.full_at)
 )
-_INSERT: Final = insert_row(rate_limits)
-_SET: Final = Statement(
-    update(rate_limits).where(rate_limits.c.key == bindparam("of")).values(full_at=bindparam("to"))
-)
+_GET: Final = Statement(select(rate_limits.c.full_at).where(rate_limits.c.key == bindparam("bucket")))
 _FORGET: Final = Statement(delete(rate_limits).where(rate_limits.c.full_at <= bindparam("now")))
 
 
-async def full_at(tx: Transaction, key: str) -> Millis | None:
-    """When the bucket of `key` is full again, held until the transaction ends; None for a full one."""
-    row = await tx.one(_GET, key=key)
+async def take(tx: Transaction, bucket: str, now: Millis, interval: int, period: int) -> bool:
+    """Take one from a bucket that refills one in `interval` ms and is full after `period` ms; False if it is empty."""
+    row = await tx.one(_TAKE, bucket=bucket, now=now, interval=interval, latest=now + period)
+    return row is not None
+
+
+async def full_at(tx: Transaction, bucket: str) -> Millis | None:
+    """When the bucket is full again; None for one that was never used, or is forgotten."""
+    row = await tx.one(_GET, bucket=bucket)
     return None if row is None else Millis(row[0])
-
-
-async def put(tx: Transaction, key: str, at: Millis, *, known: bool) -> None:
-    """Remember when the bucket of `key` is full again. `known` says whether it had a row."""
-    if known:
-        await tx.execute(_SET, of=key, to=at)
-    else:
-        await tx.execute(_INSERT, key=key, full_at=at)
 
 
 async def forget_full(tx: Transaction, now: Millis) -> int:

@@ -1,4 +1,8 @@
-"""The tables. Migrations make them; a test holds the two together. Guards: `store/guards.py`."""
+"""The tables. Migrations make them; a test holds the two together. Guards: `store/migrations/guards.py`.
+
+On SQLite most tables lie in the order of their primary key (WITHOUT ROWID): one tree to write to
+instead of two. `requests` and `certificates` hold long rows and keep theirs apart.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -52,6 +56,7 @@ principals = Table(
     _time("created_at"),
     _words("created_by", optional=True),
     _time("disabled_at", optional=True),
+    sqlite_with_rowid=False,
 )
 
 principal_roles = Table(
@@ -60,6 +65,7 @@ principal_roles = Table(
     _refers("principal_id", "principals.id"),
     _words("role"),
     PrimaryKeyConstraint("principal_id", "role"),
+    sqlite_with_rowid=False,
 )
 
 credentials = Table(
@@ -97,6 +103,7 @@ profile_versions = Table(
     _time("created_at"),
     _words("created_by", optional=True),
     PrimaryKeyConstraint("name", "version"),
+    sqlite_with_rowid=False,
 )
 
 profiles = Table(
@@ -106,6 +113,7 @@ profiles = Table(
     Column("version", Integer, nullable=False),
     _time("updated_at"),
     _time("deleted_at", optional=True),
+    sqlite_with_rowid=False,
 )
 
 requests = Table(
@@ -134,6 +142,7 @@ request_line = Table(
     _refers("request_id", "requests.id"),
     _refers("principal_id", "principals.id"),
     PrimaryKeyConstraint("request_id", "principal_id"),
+    sqlite_with_rowid=False,
 )
 
 approvals = Table(
@@ -153,6 +162,7 @@ approvals = Table(
     _time("ended_at", optional=True),
     Index("ix_approvals_status_expires_at", "status", "expires_at"),
     Index("ix_approvals_digest", "digest"),
+    sqlite_with_rowid=False,
 )
 
 approval_decisions = Table(
@@ -164,6 +174,7 @@ approval_decisions = Table(
     _words("note"),
     _time("decided_at"),
     PrimaryKeyConstraint("approval_id", "principal_id"),
+    sqlite_with_rowid=False,
 )
 
 jobs = Table(
@@ -207,6 +218,7 @@ jobs = Table(
         sqlite_where=text("status <> 'cancelled'"),
         postgresql_where=text("status <> 'cancelled'"),
     ),
+    sqlite_with_rowid=False,
 )
 
 intents = Table(
@@ -220,6 +232,7 @@ intents = Table(
     _time("not_after"),
     _time("recorded_at"),
     UniqueConstraint("issuer", "serial"),
+    sqlite_with_rowid=False,
 )
 
 certificates = Table(
@@ -259,6 +272,7 @@ certificate_names = Table(
     _words("issuer"),
     _words("serial"),
     PrimaryKeyConstraint("value", "type", "issuer", "serial"),
+    sqlite_with_rowid=False,
 )
 
 blocked_keys = Table(
@@ -268,6 +282,7 @@ blocked_keys = Table(
     _words("reason"),
     _time("blocked_at"),
     _words("blocked_by", optional=True),
+    sqlite_with_rowid=False,
 )
 
 acme_external_account_keys = Table(
@@ -299,6 +314,7 @@ acme_accounts = Table(
     _refers("eab_kid", "acme_external_account_keys.kid", optional=True),
     _time("created_at"),
     _time("updated_at"),
+    sqlite_with_rowid=False,
 )
 
 acme_account_keys = Table(
@@ -308,6 +324,7 @@ acme_account_keys = Table(
     Column("spki_sha256", Text, primary_key=True),
     _refers("account_id", "acme_accounts.id"),
     _time("added_at"),
+    sqlite_with_rowid=False,
 )
 
 acme_orders = Table(
@@ -325,6 +342,7 @@ acme_orders = Table(
     _words("error", optional=True),
     _time("created_at"),
     Index("ix_acme_orders_account_id_id", "account_id", "id"),
+    sqlite_with_rowid=False,
 )
 
 acme_authorizations = Table(
@@ -354,6 +372,7 @@ acme_authorizations = Table(
         sqlite_where=text("status = 'pending' AND attempt IS NOT NULL"),
         postgresql_where=text("status = 'pending' AND attempt IS NOT NULL"),
     ),
+    sqlite_with_rowid=False,
 )
 
 acme_order_authorizations = Table(
@@ -364,6 +383,7 @@ acme_order_authorizations = Table(
     _refers("authorization_id", "acme_authorizations.id"),
     PrimaryKeyConstraint("order_id", "position"),
     Index("ix_acme_order_authorizations_authorization_id", "authorization_id"),
+    sqlite_with_rowid=False,
 )
 
 rate_limits = Table(
@@ -371,6 +391,7 @@ rate_limits = Table(
     metadata,
     Column("key", Text, primary_key=True),
     _time("full_at"),
+    sqlite_with_rowid=False,
 )
 
 audit = Table(
@@ -386,6 +407,6 @@ audit = Table(
     _words("prev_hash"),
     _words("hash"),
     PrimaryKeyConstraint("chain", "seq"),
-    Index("ix_audit_at", "at"),
     Index("ix_audit_subject", "subject"),
+    sqlite_with_rowid=False,
 )

@@ -102,6 +102,7 @@ class SqliteDatabase:
         self._engine: AsyncEngine | None = None
         self._closed = False
         self.signals = Signals()
+        self.single = SqliteTransaction(self._reader, self._chain)
 
     async def write(self, work: Work[T]) -> T:
         if self._closed:

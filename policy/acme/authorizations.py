@@ -71,7 +71,7 @@ async def begin(
     if standing(authorization, now) is not AuthorizationStatus.PENDING or authorization.attempt is not None:
         return authorization, False
     begun = await acme_authorizations.attempt(tx, authorization_id, method, now)
-    return await load(tx, account, authorization_id), begun
+    return begun or await load(tx, account, authorization_id), begun is not None
 
 
 class Attempts:

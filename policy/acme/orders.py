@@ -24,11 +24,10 @@ from policy.profile_cache import ProfileCache
 from policy.profile_gates import ACMEMode, ChallengeType
 from policy.profiles import Profile
 from policy.rules import check_validity
-from store import acme_accounts, acme_authorizations, acme_orders, approvals, audit, jobs
-from store.audit import AuditEvent
+from store import acme_accounts, acme_authorizations, acme_orders, approvals, jobs
 from store.clock import Millis, after, to_datetime, to_millis
 from store.database import Transaction
-from store.ids import AuthorizationId, OrderId, PrincipalId, ProfileName, new_id
+from store.ids import AuthorizationId, IssuerName, OrderId, PrincipalId, ProfileName, new_id
 from store.records import (
     Account,
     Approval,
@@ -138,16 +137,6 @@ async def create(
         await _authorization(tx, order, identifier, profile, now) for identifier in wanted.identifiers
     ]
     await acme_orders.insert(tx, order, [authorization.id for authorization in authorizations])
-    await audit.append(
-        tx,
-        now,
-        account.principal_id,
-        AuditEvent.ORDER_CREATED,
-        order.id,
-        names=[i.value for i in wanted.identifiers],
-        profile=f"{version.name}/{version.version}",
-        source=source,
-    )
     return view(order, authorizations, None, None, now)
 
 
@@ -164,6 +153,19 @@ async def load(tx: Transaction, account: Account, order_id: OrderId, now: Millis
     if job is not None and job.approval_id is not None:
         approval = await approvals.get(tx, job.approval_id)
     return view(order, authorizations, job, approval, now)
+
+
+async def certificate(tx: Transaction, account: Account, order_id: OrderId) -> tuple[IssuerName, bytes]:
+    """Issuer and DER of what the order brought. Raises NotFound (also while there is nothing yet), NotAllowed."""
+    found = await acme_orders.certificate(tx, order_id)
+    if found is None:
+        raise NotFound("there is no such order")
+    owner, issued = found
+    if owner != account.id:
+        raise NotAllowed("the order belongs to another account")
+    if issued is None:
+        raise NotFound("there is no certificate for this order")
+    return issued
 
 
 async def come_back(tx: Transaction, account: Account, order_id: OrderId, now: Millis) -> OrderView:

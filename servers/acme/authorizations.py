@@ -25,9 +25,7 @@ class AuthorizationResources:
         """POST to an authorization: read or deactivate."""
         authorization_id = AuthorizationId(signed.request.match_info["authorization"])
         if not signed.payload:
-            found = await self._services.database.read(
-                lambda tx: authorizations.load(tx, signed.owner, authorization_id)
-            )
+            found = await authorizations.load(self._services.database.single, signed.owner, authorization_id)
         elif signed.fields().get("status") == "deactivated":
             found = await self._services.database.write(
                 lambda tx: authorizations.deactivate(tx, signed.owner, authorization_id, signed.now)
@@ -46,9 +44,7 @@ class AuthorizationResources:
             signed.fields()  # {} by the RFC; members that we do not know are ignored
             found = await self._respond(signed, authorization_id, method)
         else:
-            found = await self._services.database.read(
-                lambda tx: authorizations.load(tx, signed.owner, authorization_id)
-            )
+            found = await authorizations.load(self._services.database.single, signed.owner, authorization_id)
         if method not in found.methods:
             raise AcmeProblem(ProblemType.MALFORMED, "there is no such challenge", status=404)
         response = answer(challenge_object(self._urls, found, method))
@@ -66,5 +62,5 @@ class AuthorizationResources:
             self._services.attempts.start(found)
             # Usually it takes milliseconds, and the client's next look finds the result.
             await asyncio.wait([ended], timeout=self._services.validation_wait)
-        again = await database.read(lambda tx: authorizations.load(tx, signed.owner, authorization_id))
+        again = await authorizations.load(database.single, signed.owner, authorization_id)
         return again if again.status is not AuthorizationStatus.PENDING else found

@@ -130,7 +130,7 @@ class AcmeFront:
         account_id = self.urls.account_of(parsed.kid)
         account = None
         if account_id is not None:
-            account = await self.services.database.read(lambda tx: acme_accounts.get(tx, account_id))
+            account = await acme_accounts.get(self.services.database.single, account_id)
         if account is None:
             raise NoSuchAccount("there is no account of this URL")
         key = self._key_of(account.jwk)

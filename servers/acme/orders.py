@@ -7,11 +7,12 @@ from typing import Final
 
 from aiohttp import web
 
-from ca.csr import CsrRefused, parse_csr
+from ca.csr import CsrRefused
 from ca.names import Identifier, IdentifierType, NameRefused, parse_identifier
 from policy.acme import orders
 from policy.acme.orders import NewOrder, OrderStatus, OrderView
-from policy.acme.refusals import NotFound, RequestRefused
+from policy.acme.refusals import RequestRefused
+from policy.enrollment import read_csr
 from servers.acme import base64url
 from servers.acme.answers import answer
 from servers.acme.front import AcmeFront, Signed
@@ -19,9 +20,7 @@ from servers.acme.objects import order_object, parse_timestamp
 from servers.acme.problems import AcmeProblem, ProblemType, Subproblem
 from servers.web.problem import quoted
 from servers.web.strict_json import JsonObject, JsonValue
-from store import certificates
-from store.database import Transaction
-from store.ids import IssuerName, JobId, OrderId, ProfileName
+from store.ids import JobId, OrderId, ProfileName
 from store.jobs import moved_topic
 
 MAX_IDENTIFIERS: Final = 1000
@@ -73,7 +72,7 @@ class OrderResources:
         """POST finalize: the request goes to the gate; an answer that comes soon is waited for."""
         order_id = OrderId(signed.request.match_info["order"])
         try:
-            csr = parse_csr(_csr(signed.fields()))
+            csr = read_csr(_csr(signed.fields()))
         except CsrRefused as error:
             raise AcmeProblem(ProblemType.BAD_CSR, error.reason) from None
         outcome = await self._services.database.write(
@@ -95,16 +94,7 @@ class OrderResources:
         signed.expect_empty()
         order_id = OrderId(signed.request.match_info["order"])
 
-        async def find(tx: Transaction) -> tuple[IssuerName, bytes] | None:
-            seen = await orders.load(tx, signed.owner, order_id, signed.now)
-            if seen.order.job_id is None:
-                return None
-            return await certificates.der_of_job(tx, seen.order.job_id)
-
-        found = await self._services.database.read(find)
-        if found is None:
-            raise NotFound("there is no certificate for this order")
-        issuer, der = found
+        issuer, der = await orders.certificate(self._services.database.single, signed.owner, order_id)
         return web.Response(
             body=pem(der) + self._services.chains[issuer], headers={"Content-Type": _CHAIN_TYPE}
         )

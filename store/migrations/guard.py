@@ -6,6 +6,9 @@ The conditions are SQL over NEW and OLD that SQLite and PostgreSQL read alike.
 from dataclasses import dataclass
 from typing import Final
 
+HIDDEN_KEYS: Final = frozenset({"requests", "certificates"})
+"""Guarded tables that have SQLite's hidden key (rowid), through which a row could be replaced as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
@@ -65,7 +68,7 @@ def fixed(table: str, columns: tuple[str, ...]) -> Guard:
         f"({changed})",
         f"{table}: what was recorded does not change",
         # UPDATE OR REPLACE that moves a row onto the hidden key of another would remove that one.
-        sqlite_also="NEW.rowid <> OLD.rowid",
+        sqlite_also="NEW.rowid <> OLD.rowid" if table in HIDDEN_KEYS else "",
     )
 
 
@@ -82,7 +85,9 @@ def taken(table: str, *keys: tuple[str, ...], also: str = "") -> Guard:
         f"({found} OR {also})" if also else f"({found})",
         f"{table}: already there",
         # In a BEFORE INSERT trigger the hidden key is -1 unless the statement names one.
-        sqlite_also=f"EXISTS (SELECT 1 FROM {table} t WHERE t.rowid = NEW.rowid)",
+        sqlite_also=(
+            f"EXISTS (SELECT 1 FROM {table} t WHERE t.rowid = NEW.rowid)" if table in HIDDEN_KEYS else ""
+        ),
     )
 
 

@@ -5,7 +5,7 @@ NEW and OLD, under which the statement is refused. The conditions are SQL that S
 read alike. A guard is never edited once released: a later migration drops it and adds another.
 
 SQLite's OR REPLACE removes rows without firing delete triggers, so every protected table also refuses
-an insert or update whose unique keys are taken, the hidden key (rowid) among them.
+an insert or update whose unique keys are taken; where a table has a hidden key (rowid), that one too.
 """
 
 from typing import Final
@@ -68,7 +68,6 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         "INSERT",
         "(NEW.version <> (SELECT coalesce(max(v.version), 0) + 1 FROM profile_versions v WHERE v.name = NEW.name))",
         "profile_versions: versions follow one another",
-        sqlite_also="EXISTS (SELECT 1 FROM profile_versions t WHERE t.rowid = NEW.rowid)",
     ),
     Guard(
         "profile_versions_by_job",
@@ -94,7 +93,6 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         " OR (OLD.deleted_at IS NOT NULL AND NEW.deleted_at IS NULL AND NEW.version = OLD.version)"
         " OR NOT EXISTS (SELECT 1 FROM profile_versions v WHERE v.name = NEW.name AND v.version = NEW.version))",
         "profiles: the version in force only moves on",
-        sqlite_also="NEW.rowid <> OLD.rowid",
     ),
     Guard(
         "profiles_closure",
@@ -117,7 +115,6 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         "INSERT",
         "(EXISTS (SELECT 1 FROM jobs j WHERE j.request_id = NEW.request_id))",
         "request_line: lineage is pinned once the request has its job",
-        sqlite_also="EXISTS (SELECT 1 FROM request_line t WHERE t.rowid = NEW.rowid)",
     ),
     never("request_line", "UPDATE", "request_line: lineage does not change"),
     never("request_line", "DELETE", "request_line: lineage does not go away"),
@@ -371,7 +368,6 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
         " AND a.seq = NEW.seq - 1 AND a.hash = NEW.prev_hash))"
         " OR EXISTS (SELECT 1 FROM audit a WHERE a.chain = NEW.chain AND a.seq >= NEW.seq))",
         "audit: a row hangs on the one before it",
-        sqlite_also="EXISTS (SELECT 1 FROM audit t WHERE t.rowid = NEW.rowid)",
     ),
     never("audit", "UPDATE", "audit: append only"),
     never("audit", "DELETE", "audit: append only"),

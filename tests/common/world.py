@@ -59,13 +59,20 @@ def make_csr(*names: str, key: Any = None, common_name: str | None = None) -> by
     )
 
 
-def make_issuer(name: str = "issuing", algorithm: KeyAlgorithm = KeyAlgorithm.P256) -> tuple[Issuer, Any]:
+def make_issuer(
+    name: str = "issuing", algorithm: KeyAlgorithm = KeyAlgorithm.P256, bits: int | None = None
+) -> tuple[Issuer, Any]:
     """A two-tier hierarchy and the key of its issuing CA."""
-    root_key, key = generate(KeyAlgorithm.P256), generate(algorithm)
-    span = {"not_before": START - timedelta(days=1), "not_after": START + timedelta(days=3650)}
-    root = hierarchy.create_root(root_key, subject=_name("Test Root"), **span)
+    root_key, key = generate(KeyAlgorithm.P256), generate(algorithm, bits)
+    begin, end = START - timedelta(days=1), START + timedelta(days=3650)
+    root = hierarchy.create_root(root_key, subject=_name("Test Root"), not_before=begin, not_after=end)
     certificate = hierarchy.create_issuing(
-        root, root_key, public_key=key.public_key, subject=_name("Test Issuing"), **span
+        root,
+        root_key,
+        public_key=key.public_key,
+        subject=_name("Test Issuing"),
+        not_before=begin,
+        not_after=end,
     )
     return Issuer(name=name, certificate=certificate, chain=(certificate,)), key
 

@@ -54,6 +54,7 @@ def upgrade() -> None:
         sa.Column("reuse_window", sa.BigInteger(), nullable=False),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_approvals")),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_approvals_digest", "approvals", ["digest"], unique=False)
     op.create_index("ix_approvals_status_expires_at", "approvals", ["status", "expires_at"], unique=False)
@@ -69,8 +70,8 @@ def upgrade() -> None:
         sa.Column("prev_hash", sa.Text(), nullable=False),
         sa.Column("hash", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("chain", "seq", name=op.f("pk_audit")),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_audit_at", "audit", ["at"], unique=False)
     op.create_index("ix_audit_subject", "audit", ["subject"], unique=False)
     op.create_table(
         "blocked_keys",
@@ -79,6 +80,7 @@ def upgrade() -> None:
         sa.Column("blocked_at", sa.BigInteger(), nullable=False),
         sa.Column("blocked_by", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("spki_sha256", name=op.f("pk_blocked_keys")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "certificate_names",
@@ -87,6 +89,7 @@ def upgrade() -> None:
         sa.Column("issuer", sa.Text(), nullable=False),
         sa.Column("serial", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("value", "type", "issuer", "serial", name=op.f("pk_certificate_names")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "issuers",
@@ -107,6 +110,7 @@ def upgrade() -> None:
         sa.Column("disabled_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_principals")),
         sa.UniqueConstraint("name", name=op.f("uq_principals_name")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "profile_versions",
@@ -119,6 +123,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("created_by", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("name", "version", name=op.f("pk_profile_versions")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "profiles",
@@ -127,12 +132,14 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("deleted_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_profiles")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "rate_limits",
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("full_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_rate_limits")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "acme_external_account_keys",
@@ -168,6 +175,7 @@ def upgrade() -> None:
             ["principal_id"], ["principals.id"], name=op.f("fk_approval_decisions_principal_id_principals")
         ),
         sa.PrimaryKeyConstraint("approval_id", "principal_id", name=op.f("pk_approval_decisions")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "credentials",
@@ -193,6 +201,7 @@ def upgrade() -> None:
             ["principal_id"], ["principals.id"], name=op.f("fk_principal_roles_principal_id_principals")
         ),
         sa.PrimaryKeyConstraint("principal_id", "role", name=op.f("pk_principal_roles")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "requests",
@@ -238,6 +247,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_acme_accounts")),
         sa.UniqueConstraint("thumbprint", name=op.f("uq_acme_accounts_thumbprint")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "jobs",
@@ -262,14 +272,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["request_id"], ["requests.id"], name=op.f("fk_jobs_request_id_requests")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
         sa.UniqueConstraint("request_id", name=op.f("uq_jobs_request_id")),
-    )
-    op.create_index(
-        "ix_jobs_open",
-        "jobs",
-        ["status", "run_after"],
-        unique=False,
-        sqlite_where=sa.text("status IN ('awaiting_approval', 'pending', 'running')"),
-        postgresql_where=sa.text("status IN ('awaiting_approval', 'pending', 'running')"),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         "ix_jobs_approval_id",
@@ -278,6 +281,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("approval_id IS NOT NULL"),
         postgresql_where=sa.text("approval_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_jobs_open",
+        "jobs",
+        ["status", "run_after"],
+        unique=False,
+        sqlite_where=sa.text("status IN ('awaiting_approval', 'pending', 'running')"),
+        postgresql_where=sa.text("status IN ('awaiting_approval', 'pending', 'running')"),
     )
     op.create_index(
         "uq_jobs_approval_id",
@@ -298,6 +309,7 @@ def upgrade() -> None:
             ["request_id"], ["requests.id"], name=op.f("fk_request_line_request_id_requests")
         ),
         sa.PrimaryKeyConstraint("request_id", "principal_id", name=op.f("pk_request_line")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "acme_account_keys",
@@ -308,6 +320,7 @@ def upgrade() -> None:
             ["account_id"], ["acme_accounts.id"], name=op.f("fk_acme_account_keys_account_id_acme_accounts")
         ),
         sa.PrimaryKeyConstraint("spki_sha256", name=op.f("pk_acme_account_keys")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "acme_authorizations",
@@ -331,6 +344,7 @@ def upgrade() -> None:
             ["account_id"], ["acme_accounts.id"], name=op.f("fk_acme_authorizations_account_id_acme_accounts")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_acme_authorizations")),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         "ix_acme_authorizations_account_id_value",
@@ -365,6 +379,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_acme_orders_job_id_jobs")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_acme_orders")),
         sa.UniqueConstraint("job_id", name=op.f("uq_acme_orders_job_id")),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_acme_orders_account_id_id", "acme_orders", ["account_id", "id"], unique=False)
     op.create_table(
@@ -420,6 +435,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_intents_job_id_jobs")),
         sa.PrimaryKeyConstraint("job_id", name=op.f("pk_intents")),
         sa.UniqueConstraint("issuer", "serial", name=op.f("uq_intents_issuer_serial")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "acme_order_authorizations",
@@ -435,6 +451,7 @@ def upgrade() -> None:
             ["order_id"], ["acme_orders.id"], name=op.f("fk_acme_order_authorizations_order_id_acme_orders")
         ),
         sa.PrimaryKeyConstraint("order_id", "position", name=op.f("pk_acme_order_authorizations")),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         "ix_acme_order_authorizations_authorization_id",
