@@ -231,6 +231,12 @@ class TestEd25519:
                 with pytest.raises(BadPublicKey, match=r"canonical|small order"):
                     load_public_jwk(ED25519 | {"x": b64(x)})
 
+    def test_a_point_has_one_encoding(self) -> None:
+        """The y from 2 to 18 could also be written as y + p, and the same key would have two thumbprints."""
+        for y in range(2, 19):
+            with pytest.raises(BadPublicKey, match="canonical"):
+                load_public_jwk(ED25519 | {"x": b64((y + self.PRIME).to_bytes(32, "little"))})
+
     def test_such_a_key_would_verify_what_nobody_signed(self) -> None:
         """Why it matters: with the neutral element as key, a signature of somebody's fits every message."""
         neutral = ed25519.Ed25519PublicKey.from_public_bytes((1).to_bytes(32, "little"))

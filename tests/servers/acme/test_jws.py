@@ -1,5 +1,6 @@
 """Signed requests as RFC 8555 section 6.2 demands them, with josepy as the judge of the signature."""
 
+import base64
 import hmac
 import json
 from typing import Any
@@ -297,6 +298,18 @@ class TestSignature:
         raw = b"".join((value % 256**octets).to_bytes(octets, "big") for value in (r, s))
         with pytest.raises(BadSignature):
             verify(parse(changed(request(by), signature=b64(raw))), load_public_jwk(by.jwk))
+
+    def test_s_keeps_its_leading_zeros(self) -> None:
+        """Without them it is the same number, and would be a second spelling of the signature."""
+        by = key("ES512")
+        while True:  # the first octet of a 521-bit number is 0 or 1
+            members = flattened(compact(header(by)), b"{}", by)
+            raw = base64.urlsafe_b64decode(members["signature"] + "=" * (-len(members["signature"]) % 4))
+            if raw[66] == 0:
+                break
+        verify(parse(compact(members)), load_public_jwk(by.jwk))
+        with pytest.raises(BadSignature, match="octets"):
+            verify(parse(compact(members | {"signature": b64(raw[:66] + raw[67:])})), load_public_jwk(by.jwk))
 
     def test_a_der_signature_is_not_a_jws_signature(self) -> None:
         """RFC 7518 section 3.4 wants r and s bare."""
