@@ -33,6 +33,13 @@ EDITS: list[tuple[Section, Section, Section, str, str]] = [
         "adds codeSigning",
     ),
     ({}, {}, {"extended_key_usage": []}, "extended_key_usage", "no longer limited to any purpose"),
+    (
+        {"extended_key_usage": []},
+        {"extended_key_usage": ["serverAuth"]},
+        {"issuer": "second"},
+        "issuer",
+        "second",
+    ),
     ({}, {"must_staple": "always"}, {"must_staple": "never"}, "must_staple", "was allowed, becomes never"),
     ({"must_staple": "always"}, {}, {"must_staple": "allowed"}, "must_staple", "was always, becomes allowed"),
     ({}, {}, {"requires_approval": False}, "requires_approval", "was true, becomes false"),

@@ -368,3 +368,12 @@ def test_the_description_of_the_model_for_the_api_can_be_made() -> None:
     schema = Profile.model_json_schema()
     assert schema["additionalProperties"] is False
     assert set(schema["properties"]) == set(Profile.model_fields)
+
+
+def test_a_section_that_is_written_after_its_part_does_not_hide_it() -> None:
+    text = (
+        b"[[profile]]\n[profile.identifiers.dns]\nsuffixes = ['a..b']\n[profile.identifiers]\nmax_names = 0\n"
+    )
+    assert line_of(text, 0, "identifiers.dns.suffixes.0") == 3
+    assert line_of(text, 0, "identifiers.max_names") == 5
+    assert line_of(text, 0, "identifiers") == 4
