@@ -1,0 +1,369 @@
+"""What is read from a request, and the words in which one is refused."""
+
+import subprocess
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ca import der
+from ca.csr import CsrRefused, parse_csr
+from ca.keys import KeyAlgorithm, KeyDescription, subject_public_key_info
+from ca.names import parse_identifier
+from tests.ca.factories import (
+    EXTENSION_REQUEST,
+    common_name,
+    dns,
+    key,
+    make_request,
+    private,
+    raw_extension,
+    raw_extension_request,
+    raw_name,
+    raw_request,
+    raw_san,
+    spki,
+)
+
+BITS = {
+    KeyAlgorithm.RSA: 2048,
+    KeyAlgorithm.P256: 256,
+    KeyAlgorithm.P384: 384,
+    KeyAlgorithm.P521: 521,
+    KeyAlgorithm.ED25519: 256,
+    KeyAlgorithm.ML_DSA_44: 10496,
+    KeyAlgorithm.ML_DSA_65: 15616,
+    KeyAlgorithm.ML_DSA_87: 20736,
+}
+
+
+@pytest.mark.parametrize("algorithm", KeyAlgorithm)
+def test_every_kind_of_key(algorithm: KeyAlgorithm) -> None:
+    data = make_request("a.example", algorithm=algorithm)
+    request = parse_csr(data)
+    public_key = key(algorithm, "subscriber").public_key
+    assert request.der == data
+    assert request.key == KeyDescription(algorithm, BITS[algorithm])
+    assert request.public_key == public_key
+    assert request.spki == subject_public_key_info(public_key)
+    assert len(request.spki_sha256) == 32
+    assert request.identifiers == request.san == frozenset(dns("a.example"))
+
+
+def test_a_request_without_wishes() -> None:
+    request = parse_csr(make_request())
+    assert request.identifiers == request.san == frozenset()
+    assert request.extensions == frozenset()
+    assert (request.common_name, request.other_names) == (None, ())
+    assert (request.key_usage, request.extended_key_usage) == (None, None)
+    assert not request.must_staple
+    assert not request.basic_constraints_ca
+    assert request.subject == x509.Name([])
+
+
+def test_all_wishes() -> None:
+    names = x509.SubjectAlternativeName(
+        [
+            x509.DNSName("B.example"),
+            x509.IPAddress(ip_address("2001:db8::1")),
+            x509.RFC822Name("Jo@B.example"),
+            x509.UniformResourceIdentifier("spiffe://b.example/x"),
+            x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x01a"),
+            x509.DirectoryName(common_name("dir")),
+            x509.RegisteredID(x509.ObjectIdentifier("1.2.3")),
+        ]
+    )
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=True,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=True,
+        key_cert_sign=True,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=True,
+    )
+    purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, x509.ObjectIdentifier("1.2.3.4")])
+    request = parse_csr(
+        make_request(
+            subject=common_name("A.example"),
+            extensions=(
+                (names, True),
+                (usage, True),
+                (purposes, False),
+                (x509.BasicConstraints(ca=True, path_length=0), True),
+                (x509.TLSFeature([x509.TLSFeatureType.status_request]), False),
+                (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"x"), True),
+            ),
+        )
+    )
+    assert request.common_name == "A.example"
+    assert request.identifiers - request.san == frozenset(dns("a.example"))
+    assert {str(name) for name in request.san} == {
+        "dns:b.example",
+        "ip:2001:db8::1",
+        "email:Jo@b.example",
+        "uri:spiffe://b.example/x",
+    }
+    assert request.other_names == ("otherName 1.3.6.1.4.1.311.20.2.3", "directoryName", "registeredID 1.2.3")
+    assert request.key_usage == (
+        "digitalSignature",
+        "contentCommitment",
+        "keyAgreement",
+        "keyCertSign",
+        "decipherOnly",
+    )
+    assert request.extended_key_usage == ("clientAuth", "1.2.3.4")
+    assert request.must_staple
+    assert request.basic_constraints_ca
+    assert request.extensions == {
+        "2.5.29.17",
+        "2.5.29.15",
+        "2.5.29.37",
+        "2.5.29.19",
+        "1.3.6.1.5.5.7.1.24",
+        "1.2.3.4",
+    }
+
+
+def test_names_that_cryptography_cannot_read_are_reported() -> None:
+    request = parse_csr(raw_request(attributes=raw_san(der.tlv(0xA3, der.sequence()), der.tlv(0xA5, b""))))
+    assert request.other_names == ("x400Address", "ediPartyName")
+
+
+@pytest.mark.parametrize(
+    ("text", "identifier"),
+    [
+        ("A.example.COM", "dns:a.example.com"),
+        ("*.example.com", "dns:*.example.com"),
+        ("nas", "dns:nas"),
+        ("192.0.2.1", "ip:192.0.2.1"),
+        ("2001:DB8::1", "ip:2001:db8::1"),
+        ("Jo Doe", None),
+        ("a_b.example.com", None),
+        ("SN 4711", None),
+        ("4711", None),
+        ("jo@example.com", None),
+    ],
+)
+def test_a_common_name_counts_where_it_is_a_name(text: str, identifier: str | None) -> None:
+    request = parse_csr(make_request("b.example", subject=common_name(text)))
+    counted = {str(name) for name in request.identifiers - request.san}
+    assert counted == ({identifier} if identifier else set())
+    assert request.common_name == text
+
+
+def test_a_common_name_in_an_old_string_type() -> None:
+    request = parse_csr(raw_request(raw_name(0x1E, "A.example".encode("utf-16-be"))))
+    assert request.identifiers == frozenset(dns("a.example"))
+    assert request.subject == common_name("A.example")
+
+
+def test_the_subject_of_a_request_is_written_anew() -> None:
+    request = parse_csr(raw_request(raw_name(0x14, b"Z\xfcrich", "2.5.4.7")))
+    assert request.subject.get_attributes_for_oid(NameOID.LOCALITY_NAME)[0].value == "Zürich"
+
+
+def test_the_extension_request_of_old_windows_clients() -> None:
+    wanted = raw_extension("2.5.29.17", der.sequence(der.tlv(0x82, b"a.example")))
+    attribute = der.sequence(der.oid("1.3.6.1.4.1.311.2.1.14"), der.tlv(0x31, der.sequence(wanted)))
+    assert parse_csr(raw_request(attributes=attribute)).san == frozenset(dns("a.example"))
+
+
+def test_other_attributes_are_passed_over() -> None:
+    challenge = der.sequence(der.oid("1.2.840.113549.1.9.7"), der.tlv(0x31, der.tlv(0x0C, b"secret")))
+    request = parse_csr(raw_request(attributes=challenge + raw_san(der.tlv(0x82, b"a.example"))))
+    assert request.san == frozenset(dns("a.example"))
+    assert b"secret".hex() not in repr(request)
+    assert "secret" not in repr(request)
+
+
+def refused(data: bytes) -> str:
+    with pytest.raises(CsrRefused) as info:
+        parse_csr(data)
+    assert info.value.reason == str(info.value)
+    return info.value.reason
+
+
+def test_octets_behind_the_request() -> None:
+    assert "not a certification request" in refused(make_request() + b"\x00")
+
+
+def test_a_request_is_bounded() -> None:
+    assert "65536 octets" in refused(bytes(65537))
+    many = raw_san(*[der.tlv(0x82, b"n%d" % number) for number in range(1001)])
+    assert "1000 names" in refused(raw_request(attributes=many))
+
+
+def test_a_signature_by_another_key() -> None:
+    data = raw_request(signing_key=private(KeyAlgorithm.P256, "other"))
+    assert "not signed by the key" in refused(data)
+
+
+@pytest.mark.parametrize("algorithm", KeyAlgorithm)
+def test_a_changed_request(algorithm: KeyAlgorithm) -> None:
+    data = make_request("a.example", algorithm=algorithm)
+    assert "not signed by the key" in refused(data.replace(b"a.example", b"b.example"))
+
+
+def test_an_algorithm_of_another_kind_of_key() -> None:
+    for other in ("1.2.840.113549.1.1.11", "1.3.101.112", "2.16.840.1.101.3.4.3.17"):
+        reason = refused(raw_request(algorithm=der.sequence(der.oid(other))))
+        assert "not supported" in reason or "not signed" in reason
+
+
+@pytest.mark.parametrize("parameters", [b"", der.NULL])
+@pytest.mark.parametrize(
+    ("dotted", "name"),
+    [("1.2.840.113549.1.1.5", "SHA-1"), ("1.2.840.113549.1.1.4", "MD5"), ("1.2.840.10045.4.1", "SHA-1")],
+)
+def test_broken_hashes_are_named(dotted: str, name: str, parameters: bytes) -> None:
+    reason = refused(raw_request(algorithm=der.sequence(der.oid(dotted), parameters)))
+    assert f"signed with {name}," in reason
+
+
+def test_sha1_as_openssl_makes_it(tmp_path: Path) -> None:
+    command = (
+        "openssl req -new -newkey rsa:2048 -nodes -sha1 -subj /CN=a.example -outform DER -keyout k -out r"
+    )
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    assert "signed with SHA-1" in refused((tmp_path / "r").read_bytes())
+
+
+def test_sha224_is_too_short() -> None:
+    data = raw_request(algorithm=der.sequence(der.oid("1.2.840.10045.4.3.1")), digest=hashes.SHA224())
+    assert "SHA224" in refused(data)
+
+
+def test_sha3_is_read() -> None:
+    data = raw_request(algorithm=der.sequence(der.oid("2.16.840.1.101.3.4.3.10")), digest=hashes.SHA3_256())
+    assert parse_csr(data).key.algorithm is KeyAlgorithm.P256
+
+
+def test_pss_signatures_by_an_ordinary_rsa_key() -> None:
+    rsa_key = private(KeyAlgorithm.RSA, "subscriber")
+    assert isinstance(rsa_key, rsa.RSAPrivateKey)
+    builder = x509.CertificateSigningRequestBuilder().subject_name(common_name("a.example"))
+    for digest in (hashes.SHA256(), hashes.SHA384()):
+        pss = padding.PSS(padding.MGF1(digest), digest.digest_size)
+        data = builder.sign(rsa_key, digest, rsa_padding=pss).public_bytes(Encoding.DER)
+        assert parse_csr(data).identifiers == frozenset(dns("a.example"))
+
+
+def _with_key(spki_der: bytes) -> str:
+    return refused(raw_request(spki_der=spki_der))
+
+
+def test_a_compressed_point() -> None:
+    public_key = key(KeyAlgorithm.P256, "subscriber").public_key
+    assert isinstance(public_key, ec.EllipticCurvePublicKey)
+    point = public_key.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    algorithm = der.sequence(der.oid("1.2.840.10045.2.1"), der.oid("1.2.840.10045.3.1.7"))
+    assert "uncompressed" in _with_key(der.sequence(algorithm, der.bit_string(point)))
+
+
+def test_a_point_off_its_curve() -> None:
+    off = spki()[:-1] + bytes((spki()[-1] ^ 1,))
+    assert "not valid" in _with_key(off)
+
+
+def test_keys_of_other_kinds_and_other_spellings() -> None:
+    brainpool = ec.generate_private_key(ec.BrainpoolP256R1()).public_key()
+    dsa_key = dsa.generate_private_key(1024).public_key()
+    for public_key in (brainpool, dsa_key):
+        encoded = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        assert "not supported" in _with_key(encoded)
+    no_null = spki(KeyAlgorithm.RSA).replace(der.sequence(der.oid("1.2.840.113549.1.1.1"), der.NULL), b"")
+    inner = no_null[no_null.index(b"\x03\x82\x01\x0f") :]
+    assert "not supported" in _with_key(der.sequence(der.sequence(der.oid("1.2.840.113549.1.1.1")), inner))
+    assert "not supported" in _with_key(der.sequence(der.sequence(der.oid("1.2.840.113549.1.1.10")), inner))
+
+
+def _rsa_spki(modulus: int, exponent: int) -> bytes:
+    body = der.sequence(der.integer(modulus), der.integer(exponent))
+    return der.sequence(der.sequence(der.oid("1.2.840.113549.1.1.1"), der.NULL), der.bit_string(body))
+
+
+@pytest.mark.parametrize(
+    ("modulus", "exponent"),
+    [(2**1022 + 1, 65537), (2**8192 + 1, 65537), (2**2047 + 1, 2**64 + 1), (0, 3), (1, 1), (2**2047 + 1, 0)],
+)
+def test_rsa_keys_that_cost_too_much_or_are_none(modulus: int, exponent: int) -> None:
+    reason = _with_key(_rsa_spki(modulus, exponent))
+    assert "RSA" in reason or "not valid" in reason
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        (raw_san(), "without names"),
+        (raw_san(der.tlv(0x82, b"")), "empty"),
+        (raw_san(der.tlv(0x82, b"a\x00.example")), "not a DNS name"),
+        (raw_san(der.tlv(0x82, b"\xff.example")), "A-labels"),
+        (raw_san(der.tlv(0x82, b"a_b.example")), "a_b.example"),
+        (raw_san(der.tlv(0x82, b"192.0.2.1")), "IP address"),
+        (raw_san(der.tlv(0x87, bytes(5))), "4 nor 16"),
+        (raw_san(der.tlv(0x87, bytes(10) + b"\xff\xff" + bytes(4))), "maps an IPv4"),
+        (raw_san(der.tlv(0x81, b"a")), "mail address"),
+        (raw_san(der.tlv(0x86, b"a")), "URI"),
+        (raw_san(der.tlv(0x88, b"\x80")), "strict DER"),
+        (raw_san(der.tlv(0xA0, b"")), "strict DER"),
+        (raw_san(der.tlv(0x89, b"")), "strict DER"),
+        (raw_san(der.NULL), "strict DER"),
+        (raw_san(der.tlv(0x82, b"a")) * 2, "same attribute twice"),
+        (
+            raw_extension_request(*[raw_extension("2.5.29.17", der.sequence(der.tlv(0x82, b"a")))] * 2),
+            "twice",
+        ),
+        (raw_extension_request(raw_extension("1.2.3", b"") * 2), "twice"),
+        (raw_extension_request(raw_extension("2.5.29.15", b"\x03\x02\x00\x80")), "strict DER"),
+        (raw_extension_request(raw_extension("2.5.29.15", b"\x03\x03\x00\x80\x20")), "strict DER"),
+        (raw_extension_request(raw_extension("2.5.29.15", b"\x03\x03\x06\x00\x40")), "does not define"),
+        (raw_extension_request(raw_extension("2.5.29.37", der.sequence())), "without a purpose"),
+        (raw_extension_request(raw_extension("2.5.29.37", der.sequence(der.NULL))), "strict DER"),
+        (raw_extension_request(raw_extension("2.5.29.19", b"")), "strict DER"),
+        (raw_extension_request(raw_extension("2.5.29.19", der.sequence(b"\x01\x01\x01"))), "strict DER"),
+        (raw_extension_request(raw_extension("1.3.6.1.5.5.7.1.24", der.sequence(der.NULL))), "strict DER"),
+        (
+            raw_extension_request(der.sequence(der.oid("1.2.3"), b"\x01\x01\x00", der.octet_string(b""))),
+            "written out",
+        ),
+        (raw_extension_request(der.sequence(der.oid("1.2.3"))), "strict DER"),
+        (raw_extension_request(der.NULL), "strict DER"),
+        (der.sequence(EXTENSION_REQUEST, der.tlv(0x31, b"")), "more or less than one"),
+        (der.sequence(EXTENSION_REQUEST, der.tlv(0x31, der.sequence() * 2)), "more or less than one"),
+        (der.sequence(EXTENSION_REQUEST, der.tlv(0x31, der.NULL)), "strict DER"),
+        (
+            der.sequence(EXTENSION_REQUEST, der.tlv(0x31, der.sequence()))
+            + der.sequence(der.oid("1.3.6.1.4.1.311.2.1.14"), der.tlv(0x31, der.sequence())),
+            "more or less than one",
+        ),
+    ],
+)
+def test_strange_wishes(attributes: bytes, words: str) -> None:
+    assert words in refused(raw_request(attributes=attributes))
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [raw_name(0x0C, b""), raw_name(0x0C, b"a\x00.example"), raw_name(0x02, b"\x01"), raw_name(0x0C, b"\xff")],
+)
+def test_strange_subjects(subject: bytes) -> None:
+    assert "subject attribute 2.5.4.3" in refused(raw_request(subject))
+
+
+def test_what_openssl_makes(tmp_path: Path) -> None:
+    command = (
+        "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -subj /C=DE/O=Org/CN=a.example"
+        " -addext subjectAltName=DNS:b.example,IP:192.0.2.7 -outform DER -keyout k -out r"
+    )
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    request = parse_csr((tmp_path / "r").read_bytes())
+    assert request.identifiers == {*dns("a.example", "b.example"), parse_identifier("ip", "192.0.2.7")}
+    assert request.subject.rfc4514_string() == "CN=a.example,O=Org,C=DE"
