@@ -32,7 +32,7 @@ async def load_authorities(database: Database, settings: Settings) -> list[Loade
     records = await database.read(issuers.every)
     if not records:
         raise NoAuthority(f"there is no CA in {settings.directory}: make one with certctl init --data DIR")
-    return [_load(record, settings) for record in records]
+    return [load_authority(record, settings) for record in records]
 
 
 def open_keys(authorities: Iterable[LoadedAuthority], passphrase: bytes) -> list[tuple[Issuer, FileKey]]:
@@ -40,7 +40,8 @@ def open_keys(authorities: Iterable[LoadedAuthority], passphrase: bytes) -> list
     return [(one.issuer, open_key(one.key_file, passphrase)) for one in authorities]
 
 
-def _load(record: IssuerRecord, settings: Settings) -> LoadedAuthority:
+def load_authority(record: IssuerRecord, settings: Settings) -> LoadedAuthority:
+    """What the row and the settings say about one issuer."""
     certificate = x509.load_der_x509_certificate(record.certificate)
     chain = x509.load_pem_x509_certificates(record.chain.encode())
     below_root = tuple(chain[:-1]) or (

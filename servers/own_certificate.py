@@ -25,11 +25,11 @@ from ca.names import Identifier, IdentifierType
 from policy import profile_changes
 from policy.enrollment import Enrollment, Gate, Refusal, Requester, Submitted
 from policy.jobs import TERMINAL
+from policy.principals import SYSTEM
 from policy.profile_cache import ProfileCache, ProfileUnreadable
 from servers.files import read_private, write_private
 from servers.own_profile import NAME, allowing, own_names, own_profile
 from servers.settings import Settings
-from servers.setup import SYSTEM
 from store import certificates, jobs
 from store.clock import Millis, to_datetime
 from store.database import Database, StorageFailed, Transaction

@@ -21,6 +21,7 @@ from typing import Final
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from policy import profile_changes
+from policy.principals import SYSTEM
 from policy.profile_cache import ProfileCache
 from policy.profile_sections import DNSRules, IdentifierRules, IPRules
 from policy.profile_values import read_network
@@ -38,7 +39,6 @@ from store.ids import CredentialId, IssuerName, PrincipalId, ProfileName, new_id
 from store.records import Credential, IssuerRecord, Principal, PrincipalKind
 
 ISSUER: Final = IssuerName("issuing")
-SYSTEM: Final = PrincipalId("system")
 _MARKER: Final = ".init-unfinished"
 _LOCK: Final = ".lock"
 _KEYS: Final = (ceremony.ROOT_KEY, ceremony.ISSUING_KEY)

@@ -1,6 +1,15 @@
 """From what went wrong to one line and an exit code. What is not in the table is a bug."""
 
 from ca.keys.file import KeyRefused
+from policy.access import AccessDenied, RoleRefused
+from policy.acme.external_accounts import PatternRefused
+from policy.acme.external_keys import NoSuchKey
+from policy.approvals import DecisionRefused
+from policy.decisions import NoSuchApproval
+from policy.principals import NoSuchPrincipal, PrincipalRefused
+from policy.profile_cache import ProfileUnreadable
+from policy.profiles import ProfileRefused
+from policy.revocation import AlreadyRevoked, NoSuchCertificate
 from policy.signers import WrongKey
 from servers.authorities import NoAuthority
 from servers.ceremony import CeremonyRefused
@@ -11,6 +20,7 @@ from servers.serve import Broke, CannotListen
 from servers.settings import SettingsRefused
 from servers.setup import AlreadyThere, SetupRefused
 from servers.web.tls import TlsRefused
+from store.audit import ChainBroken
 from store.database import StorageFailed
 from store.migrate import SchemaTooNew
 from store.open import UnknownDatabase
@@ -29,6 +39,19 @@ TABLE: dict[type[BaseException], Exit] = {
     CertificateUnavailable: Exit.REFUSED,
     AlreadyThere: Exit.REFUSED,
     Broke: Exit.REFUSED,
+    AlreadyRevoked: Exit.REFUSED,
+    ChainBroken: Exit.REFUSED,
+    DecisionRefused: Exit.REFUSED,
+    PatternRefused: Exit.REFUSED,
+    PrincipalRefused: Exit.REFUSED,
+    ProfileRefused: Exit.REFUSED,
+    RoleRefused: Exit.REFUSED,
+    NoSuchApproval: Exit.NOT_FOUND,
+    NoSuchCertificate: Exit.NOT_FOUND,
+    NoSuchKey: Exit.NOT_FOUND,
+    NoSuchPrincipal: Exit.NOT_FOUND,
+    ProfileUnreadable: Exit.NOT_FOUND,
+    AccessDenied: Exit.NOT_ALLOWED,
     StorageFailed: Exit.STORAGE,
     SchemaTooNew: Exit.STORAGE,
 }

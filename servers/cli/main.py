@@ -8,7 +8,7 @@ from typing import Final
 
 from cyclopts import App, CycloptsError, Parameter
 
-from servers.cli.options import EXITS, Exit
+from servers.cli.options import EXITS, Exit, examples
 
 VERSION: Final = "0.1.0"
 
@@ -21,11 +21,49 @@ app: Final = App(
     default_parameter=Parameter(negative=""),
 )
 # Loaded when they are called: `certctl approval list` has no use for a web server.
-app.command("servers.cli.init:init", name="init")
-app.command("servers.cli.serve:serve", name="serve")
+_COMMANDS: Final = (
+    ("profile", "profiles:app", "What may be issued, and how it is decided."),
+    ("approval", "approvals:app", "The questions that people are asked, and their answers."),
+    ("certificate", "certificates:app", "What was issued."),
+    ("job", "jobs:app", "What is under way, and how it ended."),
+    ("issuer", "jobs:issuer_app", "The authorities that sign."),
+    ("principal", "principals:app", "People and machines, what they may do, and their tokens."),
+    ("account", "accounts:app", "ACME accounts, and the keys that vouch for them."),
+    ("audit", "record:app", "The record of who did what."),
+)
+app.command(
+    "servers.cli.init:init",
+    name="init",
+    help="Make a data directory into a CA.",
+    help_epilogue=examples(
+        "init --data ./data",
+        "init --key-algorithm p384 --organization Example",
+        "init --permit-dns example.com --permit-ip 10.0.0.0/8",
+        "init --import-chain chain.pem --import-key issuing.key",
+    ),
+    sort_key=0,
+)
+app.command(
+    "servers.cli.serve:serve",
+    name="serve",
+    help="Serve until SIGTERM or Ctrl-C.",
+    help_epilogue=examples(
+        "serve --data ./data", "serve --https 0.0.0.0:443 --http 0.0.0.0:80 --processes 4"
+    ),
+    sort_key=1,
+)
+app.command(
+    "servers.cli.profiles:apply",
+    name="apply",
+    help="Make the profiles of a file the ones in force.",
+    help_epilogue=examples("apply -f profiles.toml", "apply -f - < profiles.toml"),
+    sort_key=2,
+)
+for _place, (_name, _where, _help) in enumerate(_COMMANDS, 3):
+    app.command(f"servers.cli.{_where}", name=_name, help=_help, sort_key=_place)
 
 
-@app.command
+@app.command(help_epilogue=examples("version --json"), sort_key=99)
 def version(*, json: bool = False) -> None:
     """Print the version."""
     print(_document({"version": VERSION}) if json else VERSION)

@@ -61,3 +61,8 @@ class Common(Place):
 
     token_file: Annotated[Path | None, Parameter(env_var="CERTCTL_TOKEN_FILE")] = None
     """A file (mode 0600) with the token of the acting principal. Without it: admin.token in the data directory."""
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "Examples:\n\n" + "\n".join(f"  certctl {line}" for line in lines)
