@@ -7,7 +7,7 @@ of its own. The code above this line cannot tell which.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Select
@@ -21,7 +21,18 @@ Row = tuple[Any, ...]
 
 
 class StorageFailed(Exception):
-    """The database could not make the work durable; nothing of it remains. Try again later."""
+    """The database could not make the work durable; nothing of it remains. Try again later.
+
+    One case is beyond telling: if the link broke, or the machine died, in the very moment of the commit, all of the
+    work may be there. So who tries again looks first, as every compare-and-set does.
+    """
+
+
+class DatabaseRefused(Exception):
+    """A constraint or a guard of the database forbids the work; nothing of it remains. Never retried in vain.
+
+    Says which rule, never a value.
+    """
 
 
 class Transaction(Protocol):
@@ -55,13 +66,18 @@ class Database(Protocol):
         """For one statement that reads: it sees what is committed when it runs, and costs no transaction."""
 
     async def write(self, work: Work[T]) -> T:
-        """What `work` returns, once everything it did is durable; if it raises, nothing of it was done."""
+        """What `work` returns, once everything it did is durable; if it raises, nothing of it was done.
+
+        `work` may be run more than once and must leave no trace but in the database. Where the database itself says
+        no, it fails as a whole: an error of a statement is not to be caught inside. Raises StorageFailed,
+        DatabaseRefused, and whatever `work` raises. Who is cancelled meanwhile does not know whether it was done.
+        """
 
     async def read(self, work: Work[T]) -> T:
-        """What `work` returns; it sees committed rows only and must not write."""
+        """What `work` returns; it sees one state of committed rows, and cannot write. Raises StorageFailed."""
 
     async def select(self, query: Select[Any]) -> Sequence[Row]:
-        """The rows of an operator's query, off the hot path (lists, searches, reports)."""
+        """The rows of an operator's query, off the hot path (lists, searches, reports). Raises StorageFailed."""
 
     @property
     def engine(self) -> AsyncEngine:
@@ -84,7 +100,7 @@ class Signals:
                 future.set_result(None)
 
     @contextlib.contextmanager
-    def expect(self, topic: str) -> "Any":
+    def expect(self, topic: str) -> Iterator[asyncio.Future[None]]:
         """A future that is done when `topic` is next sent. Enter it *before* looking, or a word is lost."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(topic, set()).add(future)

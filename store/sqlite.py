@@ -8,30 +8,51 @@ asked meanwhile goes into the next commit together.
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Select, event
+from sqlalchemy import URL, Connection, Select, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from store.chain import Chain
-from store.database import Row, Signals, StorageFailed, Work
+from store.database import DatabaseRefused, Row, Signals, StorageFailed, Work
 from store.statements import SQLITE, Statement
 
 T = TypeVar("T")
 
 BUSY_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = (
+    0.001  # SQLite's own wait sleeps for up to 0.1 s and misses the moments between two commits
+)
 _BATCH: Final = 256  # units of work in one commit, so that the first never waits long for the last
 _STATEMENTS: Final = 512  # prepared statements kept per connection
 _PRAGMAS: Final = (
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cache_size = -65536",
 )
+# What the file or the machine is to blame for, not the statement.
+_STORAGE_CODES: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+
+_Asked = tuple[Work[Any], asyncio.Future[Any]]
 
 
 class SqliteTransaction:
@@ -62,6 +83,24 @@ class SqliteTransaction:
         self.announced.append(topic)
 
 
+class _Single(SqliteTransaction):
+    """Statements that read, each by itself."""
+
+    __slots__ = ()
+
+    async def one(self, statement: Statement, /, **values: Any) -> Row | None:
+        try:
+            return await super().one(statement, **values)
+        except sqlite3.Error as error:
+            raise _told(error) from error
+
+    async def all(self, statement: Statement, /, **values: Any) -> list[Row]:
+        try:
+            return await super().all(statement, **values)
+        except sqlite3.Error as error:
+            raise _told(error) from error
+
+
 def run(work: Awaitable[T]) -> T:
     """The result of `work`, driven to its end at once; RuntimeError if it awaits anything but the store."""
     iterator = work.__await__()
@@ -70,39 +109,59 @@ def run(work: Awaitable[T]) -> T:
     except StopIteration as done:
         result: T = done.value
         return result
+    iterator.close()
     raise RuntimeError("a unit of work may await nothing but its transaction")
 
 
-def connect(path: str) -> sqlite3.Connection:
-    """A connection in the mode that this project relies on: WAL, synchronous FULL, foreign keys checked."""
-    connection = sqlite3.connect(
-        path,
-        timeout=0,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=_STATEMENTS,
-    )
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection to a file that exists, in the mode that this project relies on; StorageFailed if it cannot be had.
+
+    WAL, synchronous FULL, foreign keys checked, and no waiting for locks: who wants to wait does so in a thread.
+    """
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=_STATEMENTS,
+        )
+        try:
+            _set_up(connection)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise StorageFailed(f"cannot open {path}: {error}") from error
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise StorageFailed("cannot open the database: its file system does not support a write-ahead log")
     for pragma in _PRAGMAS:
         connection.execute(pragma)
-    return connection
+    connection.execute("PRAGMA busy_timeout = 0")
 
 
 class SqliteDatabase:
     """An open SQLite file. Make one per process, inside its event loop."""
 
     def __init__(self, path: Path) -> None:
+        """Open `path`, which exists and has the newest schema; StorageFailed if it cannot be opened."""
         self._path = path
-        self._writer = connect(str(path))
-        self._reader = connect(str(path))
+        self._writer = connect(path)
+        self._reader = connect(path)
         self._reader.execute("PRAGMA query_only = ON")
         self._chain = Chain.start()
-        self._queue: list[tuple[Work[Any], asyncio.Future[Any]]] = []
+        self._queue: list[_Asked] = []
         self._thread = ThreadPoolExecutor(1, "sqlite-commit")
         self._running: asyncio.Task[None] | None = None
         self._engine: AsyncEngine | None = None
         self._closed = False
         self.signals = Signals()
-        self.single = SqliteTransaction(self._reader, self._chain)
+        self.single = _Single(self._reader, self._chain)
 
     async def write(self, work: Work[T]) -> T:
         if self._closed:
@@ -111,19 +170,28 @@ class SqliteDatabase:
         self._queue.append((work, future))
         if self._running is None:
             self._running = asyncio.ensure_future(self._run_batches())
-        # A caller that goes away must not take back work that may be half way into a commit.
-        return await asyncio.shield(future)
+        # Whoever is cancelled before the work began has asked for nothing; after that it is carried through.
+        return await future
 
     async def read(self, work: Work[T]) -> T:
-        self._reader.execute("BEGIN")
+        if self._closed:
+            raise StorageFailed("the database is closed")
         try:
-            return run(work(SqliteTransaction(self._reader, self._chain)))
-        finally:
-            self._reader.execute("ROLLBACK")
+            self._reader.execute("BEGIN")
+            try:
+                return run(work(SqliteTransaction(self._reader, self._chain)))
+            finally:
+                if self._reader.in_transaction:
+                    self._reader.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise _told(error) from error
 
     async def select(self, query: Select[Any]) -> Sequence[Row]:
-        async with self.engine.connect() as connection:
-            return [tuple(row) for row in (await connection.execute(query)).all()]
+        try:
+            async with self.engine.connect() as connection:
+                return [tuple(row) for row in (await connection.execute(query)).all()]
+        except DBAPIError as error:
+            raise StorageFailed(f"cannot read: {error.orig}") from error
 
     @property
     def engine(self) -> AsyncEngine:
@@ -134,7 +202,7 @@ class SqliteDatabase:
     async def close(self) -> None:
         self._closed = True
         if self._running is not None:
-            await self._running
+            await asyncio.wait([self._running])
         if self._engine is not None:
             await self._engine.dispose()
         self._thread.shutdown()
@@ -142,32 +210,40 @@ class SqliteDatabase:
         self._writer.close()
 
     async def _run_batches(self) -> None:
+        batch: list[_Asked] = []
         try:
             while self._queue:
                 batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
                 await self._run_batch(batch)
         finally:
             self._running = None
+            _fail(batch + self._queue, "the process is being stopped")
+            self._queue = []
 
-    async def _run_batch(self, batch: list[tuple[Work[Any], asyncio.Future[Any]]]) -> None:
+    async def _run_batch(self, batch: list[_Asked]) -> None:
         loop = asyncio.get_running_loop()
         mark = self._chain.mark()
         done: list[tuple[asyncio.Future[Any], Any]] = []
         announced: list[str] = []
         try:
             await self._begin(loop)
-            for work, future in batch:
-                self._run_one(work, future, done, announced)
+            for asked in batch:
+                if not asked[1].done():
+                    self._run_one(asked, done, announced, alone=len(batch) == 1)
             if done:
                 await loop.run_in_executor(self._thread, self._writer.execute, "COMMIT")
-            else:
+            elif self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
         except (sqlite3.Error, StorageFailed) as error:
-            self._abandon(mark)
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(StorageFailed(f"not stored: {error}"))
+            self._abandon()
+            self._chain.rewind(mark)
+            _fail(batch, f"not stored: {error}")
             return
+        except BaseException:
+            # Cancelled, perhaps while the commit is under way: nobody knows what came of it.
+            self._abandon()
+            self._chain = Chain.start()
+            raise
         for future, result in done:
             if not future.done():
                 future.set_result(result)
@@ -178,58 +254,104 @@ class SqliteDatabase:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            if not _is_busy(error):
                 raise
             # Another process writes. Waiting for it is a thread's business.
             await loop.run_in_executor(self._thread, self._begin_patiently)
 
     def _begin_patiently(self) -> None:
-        self._writer.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-        try:
-            self._writer.execute("BEGIN IMMEDIATE")
-        finally:
-            self._writer.execute("PRAGMA busy_timeout = 0")
+        for _ in range(int(BUSY_SECONDS / _POLL_SECONDS)):
+            time.sleep(_POLL_SECONDS)
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error):
+                    raise
+            else:
+                return
+        raise StorageFailed(f"another process has held the database for {BUSY_SECONDS:g} seconds")
 
     def _run_one(
         self,
-        work: Work[Any],
-        future: asyncio.Future[Any],
+        asked: _Asked,
         done: list[tuple[asyncio.Future[Any], Any]],
         announced: list[str],
+        *,
+        alone: bool,
     ) -> None:
-        """One unit of work within the batch; if it raises, it alone is undone."""
+        """One unit of work; if it raises, it alone is undone. Who is alone in the transaction needs no savepoint."""
+        work, future = asked
         mark = self._chain.mark()
         transaction = SqliteTransaction(self._writer, self._chain)
-        self._writer.execute("SAVEPOINT unit")
+        if not alone:
+            self._writer.execute("SAVEPOINT unit")
         try:
             result = run(work(transaction))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the caller
-            self._writer.execute("ROLLBACK TO unit")
-            self._writer.execute("RELEASE unit")
+        except Exception as error:
+            told = _told(error)
+            if told is not error and isinstance(told, StorageFailed):
+                raise told from error  # no other unit of the batch would fare better
+            self._writer.execute("ROLLBACK" if alone else "ROLLBACK TO unit")
+            if not alone:
+                self._writer.execute("RELEASE unit")
             self._chain.rewind(mark)
-            if not future.done():
-                future.set_exception(error)
+            future.set_exception(told)
             return
-        self._writer.execute("RELEASE unit")
+        if not alone:
+            self._writer.execute("RELEASE unit")
         done.append((future, result))
         announced.extend(transaction.announced)
 
-    def _abandon(self, mark: tuple[int, str]) -> None:
-        self._chain.rewind(mark)
-        if self._writer.in_transaction:
-            self._writer.execute("ROLLBACK")
+    def _abandon(self) -> None:
+        """Leave the transaction behind; a connection that cannot even do that is replaced."""
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._writer.close()
+            self._writer = connect(self._path)
+
+
+def _told(error: Exception) -> Exception:
+    """What the caller is told: the driver's errors in the words of `store.database`, others as they are."""
+    if isinstance(error, sqlite3.IntegrityError):
+        return DatabaseRefused(str(error))
+    if isinstance(error, sqlite3.DatabaseError) and error.sqlite_errorcode & 0xFF in _STORAGE_CODES:
+        return StorageFailed(str(error))
+    return error
+
+
+def _fail(batch: list[_Asked], why: str) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(StorageFailed(why))
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def create_engine(path: Path) -> AsyncEngine:
-    """SQLAlchemy's engine over aiosqlite for `path`, with the same pragmas."""
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    """SQLAlchemy's engine over aiosqlite for `path`, with the same pragmas.
+
+    Left alone, Python's driver begins a transaction before INSERT but not before CREATE TABLE, and half a migration
+    could stay. Here BEGIN comes first; the execution option `immediate` takes the write lock with it.
+    """
+    engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)))
 
     @event.listens_for(engine.sync_engine, "connect")
-    def _set_pragmas(connection: Any, _record: Any) -> None:
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+        cursor.execute("PRAGMA journal_mode = WAL")
         for pragma in _PRAGMAS:
             cursor.execute(pragma)
         cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get("immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
