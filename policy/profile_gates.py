@@ -2,13 +2,12 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from functools import cached_property
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, model_validator
 
-from policy.profile_sections import NetworkSet, Section
+from policy.profile_sections import Section
 from policy.profile_values import Duration, IPNetwork, Line, Once, OnceAtLeast, Slug
 
 
@@ -64,11 +63,12 @@ class ChallengeType(StrEnum):
 
 _EVERYWHERE: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 _NEVER_A_SERVER: Final = tuple(
-    map(ip_network, ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "fe80::/10", "ff00::/8"))
+    map(
+        ip_network,
+        ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "::/128", "fe80::/10", "ff00::/8"),
+    )
 )
 """Link-local (where clouds keep their metadata services), multicast, unspecified and reserved addresses."""
-
-_NAT64: Final = ip_network("64:ff9b::/96")
 
 
 class ACMERules(Section):
@@ -82,7 +82,7 @@ class ACMERules(Section):
     """Why mode = "trusted" is safe here although anybody can make an account: the operator's own sentence."""
     allowed_networks: Annotated[tuple[IPNetwork, ...], *OnceAtLeast] = _EVERYWHERE
     denied_networks: Annotated[tuple[IPNetwork, ...], *Once] = _NEVER_A_SERVER
-    """Where validation never connects; stronger than allowed_networks."""
+    """Where validation never connects; stronger than allowed_networks (`policy.validation.networks` asks both)."""
     authorization_reuse: Duration = timedelta(0)
     """How long a valid authorization serves further orders of its account; 0s = each order proves anew."""
     order_lifetime: Duration = timedelta(days=7)
@@ -109,32 +109,3 @@ class ACMERules(Section):
         if not timedelta(minutes=10) <= self.order_lifetime <= timedelta(days=90):
             raise ValueError("order_lifetime lies between 10m and 90d")
         return self
-
-    @cached_property
-    def _allowed(self) -> NetworkSet:
-        return NetworkSet(self.allowed_networks)
-
-    @cached_property
-    def _denied(self) -> NetworkSet:
-        return NetworkSet(self.denied_networks)
-
-    def may_connect(self, address: str) -> bool:
-        """Whether validation may connect to this IP address (text, no zone).
-
-        An IPv6 address that carries an IPv4 one (mapped, 6to4, NAT64) is refused when that one is, so that a
-        denied network is not reached by another spelling. Raises ValueError for what is no address.
-        """
-        parsed = ip_address(address)
-        carried = None
-        if isinstance(parsed, IPv6Address):
-            if parsed.ipv4_mapped is not None:
-                parsed = parsed.ipv4_mapped  # sockets treat the two alike
-            elif parsed.sixtofour is not None:
-                carried = int(parsed.sixtofour)
-            elif parsed in _NAT64:
-                carried = int(parsed) & 0xFFFFFFFF
-        if self._denied.holds(parsed.version, int(parsed)):
-            return False
-        if carried is not None and self._denied.holds(4, carried):
-            return False
-        return self._allowed.holds(parsed.version, int(parsed))

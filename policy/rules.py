@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ca import oids
-from ca.certificate import CertificateContent
 from ca.csr import CertificateRequest
 from ca.keys import KeyAlgorithm
 from ca.names import Identifier
@@ -48,7 +47,7 @@ class IssuanceRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificatePlan:
-    """All that a certificate will say except its serial."""
+    """All that a certificate will say except its serial: the other fields of ca.certificate.CertificateContent."""
 
     not_before: datetime
     not_after: datetime
@@ -58,20 +57,6 @@ class CertificatePlan:
     key_usage: tuple[str, ...]
     extended_key_usage: tuple[str, ...]
     must_staple: bool
-
-    def with_serial(self, serial: int) -> CertificateContent:
-        """The content to be signed; the only step between a decision and ca.signer."""
-        return CertificateContent(
-            serial=serial,
-            not_before=self.not_before,
-            not_after=self.not_after,
-            subject=self.subject,
-            spki=self.spki,
-            identifiers=self.identifiers,
-            key_usage=self.key_usage,
-            extended_key_usage=self.extended_key_usage,
-            must_staple=self.must_staple,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,14 +37,8 @@ def test_a_plan_says_what_the_profile_says_about_the_names_and_the_key() -> None
 
 
 def test_a_plan_and_a_serial_are_the_content_to_be_signed() -> None:
-    plan = permitted(profile(), asks("a.example"))
-    content = plan.with_serial(7)
-    assert content.serial == 7
-    assert {f.name for f in fields(CertificateContent)} - {"serial"} == {
-        f.name for f in fields(CertificatePlan)
-    }
-    for field in fields(CertificatePlan):
-        assert getattr(content, field.name) == getattr(plan, field.name)
+    planned = {field.name: field.type for field in fields(CertificatePlan)}
+    assert planned | {"serial": int} == {field.name: field.type for field in fields(CertificateContent)}
 
 
 def test_the_same_arguments_get_the_same_decision() -> None:

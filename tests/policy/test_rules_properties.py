@@ -174,7 +174,7 @@ def _csr_for(name: Identifier, algorithm: KeyAlgorithm, bits: int) -> Certificat
     return csr([name], algorithm=algorithm, bits=bits)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(
     edits(),
     st.sampled_from([(KeyAlgorithm.RSA, 2048), (KeyAlgorithm.P256, 2048), (KeyAlgorithm.ED25519, 2048)]),
@@ -191,7 +191,7 @@ def test_what_does_not_loosen_permits_nothing_new(
             assert isinstance(evaluate(old, request, GOOD, NOW), Permitted), name
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(edits(times=2))
 def test_tightening_twice_is_tightening(versions: list[Profile]) -> None:
     one, two, three = versions
