@@ -89,9 +89,10 @@ class FileKey:
 def generate(algorithm: KeyAlgorithm, bits: int | None = None) -> FileKey:
     """A fresh key. `bits` is for RSA only (default 3072)."""
     if algorithm is KeyAlgorithm.RSA:
-        if (bits or 3072) not in RSA_BITS:
-            raise KeyRefused(f"an RSA key of {bits} bits; 2048 to 4096 in whole octets are used")
-        return FileKey(rsa.generate_private_key(65537, bits or 3072))
+        size = 3072 if bits is None else bits
+        if size not in RSA_BITS:
+            raise KeyRefused(f"an RSA key of {size} bits; 2048 to 4096 in whole octets are used")
+        return FileKey(rsa.generate_private_key(65537, size))
     if bits is not None:
         raise KeyRefused(f"a key of algorithm {algorithm} has no choice of size")
     return FileKey(_GENERATORS[algorithm]())
@@ -136,19 +137,24 @@ def _read_private(path: Path) -> bytes:
     except OSError as failed:
         reason = "it is a symbolic link" if path.is_symlink() else failed.strerror
         raise KeyRefused(f"cannot open the key file {path}: {reason}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise KeyRefused(f"{path} is not a regular file")
-        if facts.st_mode & 0o077:
-            mode = stat.S_IMODE(facts.st_mode)
-            raise KeyRefused(f"{path} has mode {mode:04o}: others can reach the key. Set it to 0600")
-        if facts.st_uid not in (0, os.geteuid()):
-            raise KeyRefused(f"{path} belongs to another user")
-        text = file.read(MAX_FILE + 1)
+    try:
+        _check_facts(path, os.fstat(descriptor))
+        text = os.read(descriptor, MAX_FILE + 1)  # a regular file is read whole in one call
+    finally:
+        os.close(descriptor)
     if len(text) > MAX_FILE:
         raise KeyRefused(f"{path} is too large for a key")
     return text
+
+
+def _check_facts(path: Path, facts: os.stat_result) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise KeyRefused(f"{path} is not a regular file")
+    if facts.st_mode & 0o077:
+        mode = stat.S_IMODE(facts.st_mode)
+        raise KeyRefused(f"{path} has mode {mode:04o}: others can reach the key. Set it to 0600")
+    if facts.st_uid not in (0, os.geteuid()):
+        raise KeyRefused(f"{path} belongs to another user")
 
 
 def _write_new(path: Path, text: bytes) -> None:

@@ -43,9 +43,14 @@ class Authority:
     issuer: Issuer
 
 
-@lru_cache(maxsize=64)
 def key(algorithm: KeyAlgorithm = KeyAlgorithm.P256, which: str = "") -> FileKey:
     """The same key for the same arguments; `which` tells several of one kind apart."""
+    return _key(algorithm, which)
+
+
+@lru_cache(maxsize=64)
+def _key(algorithm: KeyAlgorithm, which: str) -> FileKey:
+    del which
     return generate(algorithm, 2048 if algorithm is KeyAlgorithm.RSA else None)
 
 
@@ -102,9 +107,12 @@ def make_issuer(certificate: x509.Certificate, **changes: Any) -> Issuer:
     return Issuer(**{**arguments, **changes})
 
 
-@lru_cache(maxsize=16)
 def authority(algorithm: KeyAlgorithm = KeyAlgorithm.P256) -> Authority:
-    return make_authority(algorithm)
+    """The same authority for the same algorithm."""
+    return _authority(algorithm)
+
+
+_authority = lru_cache(maxsize=16)(make_authority)
 
 
 def dns(*names: str) -> tuple[Identifier, ...]:
