@@ -26,9 +26,9 @@ from servers.acme.urls import Urls
 from servers.authorities import LoadedAuthority, load_authorities, open_keys
 from servers.own_certificate import OwnCertificate
 from servers.sealing import Sealer
-from servers.settings import Settings
+from servers.settings import LimitsSection, Settings
 from servers.setup import ISSUER
-from servers.web.front import Front
+from servers.web.front import Front, patient_for
 from servers.web.health import add_health
 from servers.web.metrics import Metrics
 from servers.web.publication import add_certificates
@@ -37,6 +37,7 @@ from store.database import Database, StorageFailed
 from store.nonces import NonceLedger, SqliteNonceLedger
 
 NONCES: Final = "nonces.db"
+METRICS: Final = "metrics"
 NONCE_LIFETIME: Final = timedelta(hours=1)
 
 
@@ -90,8 +91,8 @@ class Readiness:
         return None if self._own_certificate.usable() else "the server's certificate has expired"
 
 
-async def build_node(settings: Settings, database: Database, *, workers: bool) -> Node:
-    """The parts of one process around an open database.
+async def build_node(settings: Settings, database: Database, *, workers: bool, index: int = 0) -> Node:
+    """The parts of one process around an open database; `index` tells it from its siblings.
 
     Raises NoAuthority, FileRefused, KeyRefused, WrongKey, StorageFailed: each says what to do.
     """
@@ -132,7 +133,8 @@ async def build_node(settings: Settings, database: Database, *, workers: bool) -
         chains={one.issuer.name: one.issuer.chain_pem for one in authorities},
         clock=clock.now,
     )
-    metrics = Metrics()
+    several = settings.server.processes > 1
+    metrics = Metrics(index, settings.directory / METRICS if several else None)
     readiness = Readiness(database, own)
     return Node(
         settings=settings,
@@ -143,8 +145,8 @@ async def build_node(settings: Settings, database: Database, *, workers: bool) -
         worker=worker,
         own_certificate=own,
         passphrase=passphrase,
-        front=Front(metrics, settings.limits.body_seconds),
-        https=_https(services, readiness, metrics, authorities, settings.limits.max_body),
+        front=Front(metrics),
+        https=_https(services, readiness, metrics, authorities, settings.limits),
         http=_http(authorities),
         readiness=readiness,
     )
@@ -155,15 +157,16 @@ def _https(
     readiness: Readiness,
     metrics: Metrics,
     authorities: list[LoadedAuthority],
-    max_body: int,
+    limits: LimitsSection,
 ) -> web.Application:
-    app = web.Application(client_max_size=max_body)
+    app = web.Application(client_max_size=limits.max_body)
     checks = {
         "serving": readiness.serving,
         "storage": readiness.storage,
         "certificate": readiness.certificate,
     }
     add_routes(app, services)
+    app.middlewares.append(patient_for(limits.body_seconds, limits.max_body))
     add_health(app, checks, metrics)
     add_certificates(app, _published(authorities))
     return app

@@ -43,6 +43,8 @@ def passphrase(settings: Settings) -> bytes:
 def master_secret(settings: Settings) -> bytes:
     """The secret behind nonces and sealed keys. Raises FileRefused."""
     path = settings.directory / MASTER_FILE
+    if not path.exists():
+        raise FileRefused(f"{path} is missing: restore it from a backup")
     try:
         secret = bytes.fromhex(read_private(path).decode("ascii").strip())
     except ValueError:

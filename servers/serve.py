@@ -122,18 +122,18 @@ async def serve(
     sockets: tuple[socket.socket, socket.socket],
     *,
     workers: bool,
-    leader: bool,
-    follow_stdin: bool,
+    index: int = 0,
+    follow_stdin: bool = False,
     ready: Callable[[], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT. `leader` renews the certificate; `ready` is called once clients are answered.
+    """Serve until SIGTERM or SIGINT; `ready` is called once clients are answered.
 
-    With `follow_stdin` the end of standard input stops the process too: its parent is gone. Raises Broke.
+    The process of `index` 0 renews the certificate. With `follow_stdin` the end of standard input stops the process too: its parent is gone. Raises Broke.
     """
     stopping = asyncio.Event()
     _stop_at_signals(stopping, follow_stdin=follow_stdin)
     database = await open_database(settings.database_url, upgrade=False)
-    node = await build_node(settings, database, workers=workers)
+    node = await build_node(settings, database, workers=workers, index=index)
     context = ReloadingContext(node.own_certificate.path, node.passphrase)
     limits = settings.limits
     bounds = Bounds(
@@ -142,7 +142,7 @@ async def serve(
     https, http = Listener(node.https, node.front, bounds), Listener(node.http, node.front, bounds)
     _show_gauges(node, context, https, http)
     ended = asyncio.Event()
-    parts = _start(node, context, ended, leader=leader)
+    parts = _start(node, context, ended, leader=index == 0)
     try:
         await https.start(sockets[0], context.listening)
         await http.start(sockets[1])
@@ -173,7 +173,7 @@ async def _wait(event: asyncio.Event) -> None:
 def _start(
     node: Node, context: ReloadingContext, ended: asyncio.Event, *, leader: bool
 ) -> list[asyncio.Future[None]]:
-    runs = [node.attempts.run(ended), context.run(ended)]
+    runs = [node.attempts.run(ended), context.run(ended), node.front.metrics.run(ended)]
     if node.worker is not None:
         runs += [node.worker.run(ended), scheduler.run(node.database, clock.now, ended)]
     if leader:

@@ -15,6 +15,14 @@ _STEADY: Final = 60.0  # seconds after which a crash is the first one again
 READY: Final = b"ready\n"
 
 
+class DidNotStart(Exception):
+    """A process ended before it served; it has said why. `code` is its exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__("a process of the server did not start; it says why above")
+        self.code: Final = code
+
+
 class Supervisor:
     """Keeps `count` processes running, each made by `command(index)`.
 
@@ -30,11 +38,15 @@ class Supervisor:
         self._unready = count
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Supervise until SIGTERM or SIGINT; `ready` is called once every child serves."""
+        """Supervise until SIGTERM or SIGINT; `ready` is called once every child serves. Raises DidNotStart."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        await asyncio.gather(*[self._keep(index, ready) for index in range(self._count)])
+        kept = [self._keep(index, ready) for index in range(self._count)]
+        outcomes = await asyncio.gather(*kept, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _keep(self, index: int, ready: Callable[[], None]) -> None:
         pause, heard = _FIRST_PAUSE, False
@@ -59,6 +71,10 @@ class Supervisor:
             await listening
             if self._stopping.is_set():
                 return
+            if not heard:
+                # It never served: a setting, a key, an address. Trying again would only say so again.
+                self._stopping.set()
+                raise DidNotStart(code)
             pause = _FIRST_PAUSE if loop.time() - began > _STEADY else min(pause * 2, _LONGEST_PAUSE)
             log.error("process.ended", index=index, code=code, again_in=pause)
             try:

@@ -19,6 +19,7 @@ from servers.own_certificate import CertificateUnavailable
 from servers.serve import Broke, CannotListen
 from servers.settings import SettingsRefused
 from servers.setup import AlreadyThere, SetupRefused
+from servers.supervisor import DidNotStart
 from servers.web.tls import TlsRefused
 from store.audit import ChainBroken
 from store.database import StorageFailed
@@ -61,6 +62,8 @@ def failure_of(error: BaseException) -> Failed | None:
     """What to tell about `error`; None for a bug."""
     if isinstance(error, Failed):
         return error
+    if isinstance(error, DidNotStart):
+        return Failed(Exit(error.code) if error.code in set(Exit) else Exit.REFUSED, str(error))
     for kind, code in TABLE.items():
         if isinstance(error, kind):
             return Failed(code, " ".join(str(error).split()))

@@ -57,9 +57,7 @@ def serve(
         sys.stdout.flush()
 
     if settings.server.processes == 1:
-        _run(
-            serve_process(settings, sockets, workers=workers, leader=True, follow_stdin=False, ready=announce)
-        )
+        _run(serve_process(settings, sockets, workers=workers, ready=announce))
         return
     for sock in sockets:
         sock.close()  # bound only to see that they are free; the children bind them together
@@ -81,12 +79,13 @@ def _serve_child(settings: Settings, index: int, *, workers: bool) -> None:
         sys.stdout.buffer.write(READY)
         sys.stdout.flush()
 
-    _run(serve_process(settings, sockets, workers=workers, leader=index == 0, follow_stdin=True, ready=ready))
+    _run(serve_process(settings, sockets, workers=workers, index=index, follow_stdin=True, ready=ready))
 
 
 def _child_command(settings: Settings, index: int, *, workers: bool) -> list[str]:
     command = [sys.executable, "-m", "servers.cli", "serve", "--data", str(settings.directory)]
     command += ["--https", str(settings.server.https), "--http", str(settings.server.http)]
+    command += ["--processes", str(settings.server.processes)]
     return [*command, "--index", str(index), *([] if workers else ["--no-worker"])]
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from servers.log import begin_request
 from servers.web.metrics import Metrics
@@ -27,9 +28,8 @@ _UNKNOWN: Final = "other"
 class Front:
     """What the listeners of one process share."""
 
-    def __init__(self, metrics: Metrics, body_seconds: float) -> None:
+    def __init__(self, metrics: Metrics) -> None:
         self.metrics: Final = metrics
-        self._body_seconds = body_seconds
 
     def around(self, handle: Handle) -> Handle:
         """`handle`, whose every outcome is an answer."""
@@ -38,8 +38,6 @@ class Front:
             begin_request()
             began = perf_counter()
             try:
-                if not request.content.is_eof():
-                    await self._read_body(request)
                 response = await handle(request)
             except asyncio.CancelledError:
                 raise
@@ -57,17 +55,6 @@ class Front:
 
         return answer
 
-    async def _read_body(self, request: web.Request) -> None:
-        """Wait for the rest of a body that did not come with its head; aiohttp keeps it for the handler."""
-        try:
-            async with asyncio.timeout(self._body_seconds):
-                await request.read()
-        except TimeoutError:
-            raise ProblemError(
-                Problem(408, f"the body did not arrive within {self._body_seconds:g} seconds"),
-                {"Connection": "close"},
-            ) from None
-
     def _of_error(self, request: web.Request, error: Exception) -> web.Response:
         match error:
             case ProblemError():
@@ -82,6 +69,28 @@ class Front:
         return of_problem(
             ProblemError(Problem(500, f"something broke here; the operator finds it under {reference}"))
         )
+
+
+def patient_for(body_seconds: float, max_body: int) -> Middleware:
+    """A middleware that waits for the rest of a body that did not come with its head, but not for ever.
+
+    Innermost: what it refuses passes the protocol's own middleware on the way out.
+    """
+
+    @web.middleware
+    async def read_body(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.content.is_eof():
+            if (request.content_length or 0) > max_body:
+                raise web.HTTPRequestEntityTooLarge(max_body, request.content_length or 0)
+            try:
+                async with asyncio.timeout(body_seconds):
+                    await request.read()  # aiohttp keeps it for the handler
+            except TimeoutError:
+                words = f"the body did not arrive within {body_seconds:g} seconds"
+                raise ProblemError(Problem(408, words), {"Connection": "close"}) from None
+        return await handler(request)
+
+    return read_body
 
 
 def of_problem(error: ProblemError) -> web.Response:
