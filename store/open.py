@@ -6,8 +6,8 @@ from typing import Final
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from store.database import Database
-from store.migrate import migrate
+from store.database import Database, StorageFailed
+from store.migrate import check, migrate
 from store.sqlite import SqliteDatabase, create_engine
 
 _MODE: Final = 0o600
@@ -20,8 +20,9 @@ class UnknownDatabase(ValueError):
 async def open_database(url: str, *, upgrade: bool = True) -> Database:
     """An open database at the newest schema; make it inside the event loop that will use it.
 
-    `url` is `sqlite:///path` or `postgresql://user@host/name`. Raises UnknownDatabase, StorageFailed
-    or SchemaTooNew.
+    `url` is `sqlite:///path` or `postgresql://user@host/name`. With `upgrade` a missing SQLite file is made and
+    missing migrations are applied. Raises UnknownDatabase, StorageFailed, SchemaTooNew, or, without `upgrade`,
+    SchemaTooOld.
     """
     try:
         parts = make_url(url)
@@ -39,25 +40,33 @@ async def open_database(url: str, *, upgrade: bool = True) -> Database:
 
 
 async def _open_sqlite(path: Path, *, upgrade: bool) -> Database:
-    if upgrade:
-        _create(path)
-        engine = create_engine(path)
-        try:
-            await migrate(engine)
-        finally:
-            await engine.dispose()
+    _find(path, make=upgrade)
+    engine = create_engine(path)
+    try:
+        await (migrate(engine) if upgrade else check(engine))
+    finally:
+        await engine.dispose()
     return SqliteDatabase(path)
 
 
-def _create(path: Path) -> None:
-    # SQLite itself would make the file readable for everybody.
-    path.touch(mode=_MODE)
+def _find(path: Path, *, make: bool) -> None:
+    if path.exists():
+        return
+    if not make:
+        raise StorageFailed(f"there is no database at {path}")
+    try:
+        path.touch(mode=_MODE)  # SQLite itself would make the file readable for everybody
+    except OSError as error:
+        raise StorageFailed(f"cannot make a database at {path}: {error.strerror}") from error
 
 
 async def _open_postgres(url: str, *, upgrade: bool) -> Database:
     from store.postgres import PostgresDatabase  # noqa: PLC0415 - asyncpg is an extra
 
     database = await PostgresDatabase.connect(url)
-    if upgrade:
-        await migrate(database.engine)
+    try:
+        await (migrate(database.engine) if upgrade else check(database.engine))
+    except BaseException:
+        await database.close()
+        raise
     return database
