@@ -33,4 +33,5 @@ def parse_address(text: str, default_port: int | None = None) -> Address:
 
 def parse_resolver(text: str) -> tuple[str, int]:
     """Like `parse_address`, port 53 being understood."""
-    return tuple(parse_address(text, _DNS_PORT))  # type: ignore[return-value]  # a pair, and not a subclass of one
+    host, port = parse_address(text, _DNS_PORT)
+    return host, port

@@ -71,6 +71,8 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 HttpsUrl = Annotated[str, AfterValidator(lambda text: _public_url(text, "https"))]
 HttpUrl = Annotated[str, AfterValidator(lambda text: _public_url(text, "http"))]
 AnyUrl = Annotated[str, AfterValidator(lambda text: _public_url(text, "https", "http"))]
+OptionalUrl = Annotated[AnyUrl | None, BeforeValidator(lambda text: text or None)]
+"""Nothing when empty: a directory that says "" breaks clients, and one that says nothing does not."""
 Rate = Annotated[Limit, BeforeValidator(_limit)]
 Listen = Annotated[Address, BeforeValidator(lambda text: parse_address(str(text)))]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -120,8 +122,8 @@ class AcmeSection(Section):
     tlsalpn01_port: Port = 443
     resolvers: Words = ()
     """`address:port` of the DNS servers to ask. Without any: the system's, and /etc/hosts."""
-    terms_of_service: AnyUrl | None = None
-    website: AnyUrl | None = None
+    terms_of_service: OptionalUrl = None
+    website: OptionalUrl = None
     caa_identities: Words = ()
 
 
