@@ -1,6 +1,6 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help env run demo test check lock clean
+.PHONY: help env run demo test check proof conformance bench soak lock clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -37,6 +37,9 @@ check: env  ## lint, types, import rules, dead dependencies, docs
 test: env  ## the whole suite (as root it installs the Debian packages it needs)
 	@tools/install-test-packages
 	$(BIN)/pytest
+
+bench: env  ## server CPU per ACME order against Debian's pebble (minutes; not part of test)
+	$(BIN)/python -m bench.acme
 
 lock:  ## resolve pyproject.toml into the two hashed lock files (needs uv)
 	uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras pyproject.toml -o requirements.lock
