@@ -1,16 +1,20 @@
-"""Opening the database that a URL names."""
+"""Opening the database that a URL names, and the ledger of nonces that goes with it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from store.clock import Millis
 from store.database import Database, StorageFailed
 from store.migrate import check, migrate
+from store.nonces import NonceLedger, SqliteNonceLedger
 from store.sqlite import SqliteDatabase, create_engine
 
 _MODE: Final = 0o600
+_UNKNOWN: Final = "[database] url: neither sqlite:///path nor postgresql://..."
 
 
 class UnknownDatabase(ValueError):
@@ -24,10 +28,7 @@ async def open_database(url: str, *, upgrade: bool = True) -> Database:
     missing migrations are applied. Raises UnknownDatabase, StorageFailed, SchemaTooNew, or, without `upgrade`,
     SchemaTooOld.
     """
-    try:
-        parts = make_url(url)
-    except ArgumentError as error:
-        raise UnknownDatabase("[database] url: neither sqlite:///path nor postgresql://...") from error
+    parts = _parts(url)
     match parts.get_backend_name(), parts.database:
         case "sqlite", str(path) if path:
             return await _open_sqlite(Path(path), upgrade=upgrade)
@@ -36,7 +37,28 @@ async def open_database(url: str, *, upgrade: bool = True) -> Database:
                 parts.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False),
                 upgrade=upgrade,
             )
-    raise UnknownDatabase("[database] url: neither sqlite:///path nor postgresql://...")
+    raise UnknownDatabase(_UNKNOWN)
+
+
+async def open_ledger(url: str, file: Path, clock: Callable[[], Millis]) -> NonceLedger:
+    """The ledger of spent nonces beside the database at `url`, which is migrated: with SQLite it is `file`.
+
+    Raises UnknownDatabase or StorageFailed.
+    """
+    if _parts(url).get_backend_name() == "sqlite":
+        return SqliteNonceLedger(file, clock)
+    from store.postgres_nonces import PostgresNonceLedger  # noqa: PLC0415 - asyncpg is an extra
+
+    ledger = PostgresNonceLedger(url, clock)
+    await ledger.open()
+    return ledger
+
+
+def _parts(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise UnknownDatabase(_UNKNOWN) from error
 
 
 async def _open_sqlite(path: Path, *, upgrade: bool) -> Database:

@@ -34,8 +34,6 @@ _SETTINGS: Final = {
     "lock_timeout": str(int(_PATIENCE_SECONDS * 1000)),
     # A node that hangs in the middle of a unit of work must not hold its locks for ever.
     "idle_in_transaction_session_timeout": "60000",
-    # Single statements only read. A unit of work that writes says so.
-    "default_transaction_read_only": "on",
 }
 _WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"
 _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
@@ -136,10 +134,13 @@ class PostgresDatabase:
         return database
 
     async def write(self, work: Work[T]) -> T:
+        self._check_open()
         # A caller that goes away must not break off what may be half way into a commit.
         return await asyncio.shield(self._write(work))
 
     async def read(self, work: Work[T]) -> T:
+        self._check_open()
+
         async def run(held: _Held) -> T:
             return await _transact(_READ, work, *held)
 
@@ -147,6 +148,7 @@ class PostgresDatabase:
 
     async def lend(self, work: Work[T]) -> T:
         """What `work`, which is one statement that reads, returns; no transaction is made around it."""
+        self._check_open()
 
         async def run(held: _Held) -> T:
             return await work(PostgresTransaction(*held))
@@ -178,6 +180,10 @@ class PostgresDatabase:
         if self._engine is not None:
             await self._engine.dispose()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageFailed("the database is closed")
+
     async def _write(self, work: Work[T]) -> T:
         async def run(held: _Held) -> T:
             return await _transact(_WRITE, work, *held)
@@ -196,8 +202,6 @@ class PostgresDatabase:
         raise StorageFailed("the database is too busy: gave up after several conflicts")
 
     async def _with_connection(self, run: _Run[T]) -> T:
-        if self._closed:
-            raise StorageFailed("the database is closed")
         held = await self._take()
         try:
             if held is None or held[0].is_closed():
@@ -257,8 +261,8 @@ class PostgresDatabase:
         self.signals.send(str(payload))
 
 
-async def connect(url: str) -> Link:
-    """A connection on which only what says so may write, and a commit is durable; StorageFailed if there is none."""
+async def connect(url: str, *, read_only: bool = True) -> Link:
+    """A connection whose commits are durable, `read_only` unless a transaction says otherwise. Raises StorageFailed."""
     dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     try:
         connection = await asyncpg.connect(
@@ -267,7 +271,7 @@ async def connect(url: str) -> Link:
             command_timeout=_COMMAND_SECONDS,
             statement_cache_size=_STATEMENTS,
             max_cached_statement_lifetime=0,
-            server_settings=_SETTINGS,
+            server_settings=_SETTINGS | {"default_transaction_read_only": "on" if read_only else "off"},
         )
         try:
             await connection.execute(_DURABLE)

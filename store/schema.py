@@ -4,6 +4,8 @@ On SQLite most tables lie in the order of their primary key (WITHOUT ROWID): one
 instead of two. `requests` and `certificates` hold long rows and keep theirs apart.
 """
 
+from typing import Final
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -20,15 +22,16 @@ from sqlalchemy import (
     text,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+_NAMES: Final = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=_NAMES)
+on_postgresql = MetaData(naming_convention=_NAMES)
+"""Tables that SQLite has no need of: `store/nonces.py` keeps a file of its own instead."""
 
 
 def _words(name: str, *, optional: bool = False) -> Column[str]:
@@ -409,4 +412,21 @@ audit = Table(
     PrimaryKeyConstraint("chain", "seq"),
     Index("ix_audit_subject", "subject"),
     sqlite_with_rowid=False,
+)
+
+# Unlogged: quick, and empty after a crash of PostgreSQL and on a standby that takes over. Both are, or neither:
+# nonces minted before `remembers_from`, and all of them while the row is missing, are refused.
+spent_nonces = Table(
+    "spent_nonces",
+    on_postgresql,
+    Column("identity", LargeBinary, primary_key=True),
+    prefixes=["UNLOGGED"],
+)
+
+nonce_origin = Table(
+    "nonce_origin",
+    on_postgresql,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    _time("remembers_from"),
+    prefixes=["UNLOGGED"],
 )

@@ -287,7 +287,7 @@ class SqliteDatabase:
             self._writer.execute("SAVEPOINT unit")
         try:
             result = run(work(transaction))
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             told = _told(error)
             if told is not error and isinstance(told, StorageFailed):
                 raise told from error  # no other unit of the batch would fare better
@@ -312,7 +312,7 @@ class SqliteDatabase:
             self._writer = connect(self._path)
 
 
-def _told(error: Exception) -> Exception:
+def _told(error: BaseException) -> BaseException:
     """What the caller is told: the driver's errors in the words of `store.database`, others as they are."""
     if isinstance(error, sqlite3.IntegrityError):
         return DatabaseRefused(str(error))
