@@ -237,7 +237,7 @@ def test_addresses_are_read(text: str, address: tuple[str, int]) -> None:
     "text", ["", ":", "80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:a", "127.0.0.1:-1", "h:1", "::1:٣"]
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="write an IP address and a port|between 1 and 65535"):
+    with pytest.raises(ValueError, match=r"write an IP address and a port|between 1 and 65535"):
         parse_address(text)
 
 
