@@ -184,10 +184,10 @@ def _read(asked: str, place: str, rrtype: RRType, reply: Reply | str) -> Answer 
             if r.rrtype == rrtype and r.owner == name and isinstance(r.data, bytes)
         ]
     )
-    if found:
-        return Answer(asked, name, rrtype, Outcome.FOUND, found)
     if reply.rcode == _NXDOMAIN:
         return Answer(asked, name, rrtype, Outcome.NO_NAME)
+    if found:
+        return Answer(asked, name, rrtype, Outcome.FOUND, found)
     if name != place:
         return name  # a server that is no full resolver gave the alias only
     return Answer(asked, name, rrtype, Outcome.NO_RECORDS)

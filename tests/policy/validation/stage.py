@@ -40,7 +40,7 @@ class Stage:
             "http01_port": self.http.port,
             "tlsalpn01_port": self.tls.port,
             "resolvers": (self.dns.address,),
-            "timeout": 5.0,
+            "timeout": 10.0,  # a loaded machine is slow; what must end sooner says so
         }
         return Validator(ValidationSettings(**defaults | settings))
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from policy.validation import Problem
 from policy.validation.dns_client import MOST_CNAMES, Answer, DNSClient, Outcome
 from policy.validation.dns_wire import RRType, text_of
 from policy.validation.records import Trail
@@ -321,6 +322,52 @@ async def test_a_chain_without_end() -> None:
         answer = await ask([only], "a.test")
     assert count == MOST_CNAMES + 1
     assert f"more than {MOST_CNAMES} CNAME" in answer.failure().detail
+
+
+async def test_records_of_other_names_and_types_do_not_count() -> None:
+    """A value for a neighbour in the same answer is no value for us."""
+
+    def neighbourly(asked: bytes) -> list[bytes]:
+        end = asked.index(b"\0", 12) + 5
+        ours, theirs = b"\xc0\x0c", b"\1b\4test\0"
+        txt, a = b"\0\x10\0\1\0\0\0\0", b"\0\1\0\1\0\0\0\0"
+        records = [theirs + txt + b"\0\7\6theirs", ours + a + b"\0\4\4abc", ours + txt + b"\0\5\4ours"]
+        return [asked[:2] + b"\x81\x80\0\1\0\3\0\0\0\0" + asked[12:end] + b"".join(records)]
+
+    trail = Trail()
+    async with resolver(neighbourly) as only:
+        assert texts(await ask([only], "a.test", trail=trail)) == [b"ours"]
+    assert trail.lookups[0].answers == ('"theirs"', "4.97.98.99", '"ours"')
+
+
+async def test_a_name_that_does_not_exist_has_no_records() -> None:
+    async with resolver(lambda asked: [txt_reply(asked, b"value", b"\x81\x83")]) as only:
+        assert (await ask([only], "a.test")).outcome is Outcome.NO_NAME
+
+
+async def test_the_second_resolver_is_not_troubled_without_need(stage: Stage) -> None:
+    asked = []
+
+    def noted(message: bytes) -> list[bytes]:
+        asked.append(message)
+        return []
+
+    async with resolver(noted) as second:
+        await ask([stage.dns.address, second], "a.test")
+    assert asked == []
+
+
+async def test_an_address_of_the_wrong_length_is_none(stage: Stage) -> None:
+    def odd(asked: bytes) -> list[bytes]:
+        end = asked.index(b"\0", 12) + 5
+        kind = asked[end - 4 : end - 2]
+        record = b"\xc0\x0c" + kind + b"\0\1\0\0\0\0\0\5\x7f\0\0\1\1"
+        return [asked[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + asked[12:end] + record]
+
+    async with resolver(odd) as only:
+        failure = await stage.refused("http-01", "a.test", Problem.DNS, "neither an A nor", resolvers=(only,))
+    assert failure.record is not None
+    assert failure.record.lookups[0].answers == ('"\\x7f\\x00\\x00\\x01\\x01"',)
 
 
 async def test_case_does_not_matter(stage: Stage) -> None:

@@ -119,17 +119,20 @@ def test_a_bent_answer_is_refused_or_read(
 
 ASKED = question(7, name_on_the_wire("a.test"), RRType.A)
 HEAD = ASKED[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + ASKED[12:24]
+GOOD = HEAD + b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\x7f\0\0\1"  # each case below has one fault against this
 
 
 @pytest.mark.parametrize(
     "wire",
     [
-        pytest.param(b"\0\0" + HEAD[2:], id="another id"),
-        pytest.param(HEAD[:2] + b"\1" + HEAD[3:], id="a question"),
-        pytest.param(HEAD[:2] + b"\x89" + HEAD[3:], id="another opcode"),
-        pytest.param(HEAD[:5] + b"\0" + HEAD[6:], id="no question inside"),
-        pytest.param(HEAD.replace(b"\1a\4test", b"\1b\4test"), id="another name"),
-        pytest.param(HEAD[:-3] + b"\x1c\0\1", id="another type"),
+        pytest.param(b"\0\0" + GOOD[2:], id="another id"),
+        pytest.param(GOOD[:2] + b"\1" + GOOD[3:], id="a question"),
+        pytest.param(GOOD[:2] + b"\x89" + GOOD[3:], id="another opcode"),
+        pytest.param(GOOD[:5] + b"\0" + GOOD[6:], id="no question inside"),
+        pytest.param(GOOD[:5] + b"\2" + GOOD[6:], id="two questions"),
+        pytest.param(GOOD[:11], id="shorter than a header"),
+        pytest.param(GOOD.replace(b"\1a\4test", b"\1b\4test"), id="another name"),
+        pytest.param(HEAD[:-4] + b"\0\x1c\0\1" + GOOD[24:], id="another type"),
         pytest.param(HEAD, id="no record though one is promised"),
         pytest.param(HEAD + b"\xc0\x0c\0\1\0\1\0\0\0\0\0\5\x7f\0\0\1", id="record over the end"),
         pytest.param(HEAD + b"\xc0\x50\0\1\0\1\0\0\0\0\0\4\x7f\0\0\1", id="forward pointer"),
@@ -147,8 +150,21 @@ def test_what_is_no_answer_to_us(wire: bytes) -> None:
 
 
 def test_the_good_one_beside_them() -> None:
-    (record,) = read_reply(HEAD + b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\x7f\0\0\1", ASKED).records
+    (record,) = read_reply(GOOD, ASKED).records
     assert record == ("a.test", RRType.A, b"\x7f\0\0\1")
+
+
+def test_the_longest_name_that_there_is() -> None:
+    longest = b"\x3f" + b"x" * 63
+    name = longest * 3 + b"\x3d" + b"y" * 61 + b"\0"
+    (record,) = read_reply(HEAD + name + GOOD[26:], ASKED).records
+    assert len(record.owner) == 253
+    with pytest.raises(MalformedMessage):
+        read_reply(HEAD + longest * 3 + b"\x3e" + b"y" * 62 + b"\0" + GOOD[26:], ASKED)
+
+
+def test_an_answer_that_was_cut_short_is_not_read() -> None:
+    assert read_reply(GOOD[:2] + b"\x83" + GOOD[3:-3], ASKED) == (0, True, ())
 
 
 def test_an_error_may_leave_the_question_out() -> None:

@@ -12,6 +12,13 @@ def test_the_defaults_stand() -> None:
     assert settings.hosts_file == Path("/etc/hosts")
 
 
+def test_the_ends_of_each_range_are_in_it() -> None:
+    ValidationSettings(
+        resolvers=(("::1", 65535),) * 8, timeout=300, max_redirects=20, max_body=256, max_concurrent=1
+    )
+    ValidationSettings(max_redirects=0, max_body=1 << 16, max_head=1024, max_dns_reply=65535)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [

@@ -217,7 +217,9 @@ def test_a_bent_certificate_is_refused(data: st.DataObject) -> None:
     ],
 )
 def test_other_kinds_of_name(general_names: str, words: str) -> None:
-    san = x509.UnrecognizedExtension(x509.oid.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, bytes.fromhex(general_names))
+    san = x509.UnrecognizedExtension(
+        x509.oid.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, bytes.fromhex(general_names)
+    )
     certificate, _ = make_certificate(Recipe([], KEY_AUTHORIZATION, more=[san]))
     with pytest.raises(ValueError, match=words):
         judge_certificate(certificate.public_bytes(serialization.Encoding.DER), NAME, KEY_AUTHORIZATION)

@@ -126,14 +126,14 @@ async def test_no_descriptor_is_left_behind(stage: Stage) -> None:
         await reader.read()
 
     async def once(server: TCPResponder) -> None:
-        short = {"timeout": 0.15, "dns_timeout": 0.1, "connect_timeout": 0.1}
+        short = {"timeout": 0.4, "dns_timeout": 0.15}
         await stage.validate("http-01", "a.test")
         await stage.validate("tls-alpn-01", "a.test")
         await stage.refused("tls-alpn-01", "b.test", Problem.INCORRECT_RESPONSE)
         await stage.refused("http-01", "silent.test", Problem.DNS, **short)
-        await stage.refused("http-01", "a.test", Problem.CONNECTION, http01_port=server.port, **short)
-        await stage.refused("tls-alpn-01", "a.test", Problem.TLS, tlsalpn01_port=server.port, **short)
-        await stage.refused("tls-alpn-01", "a.test", Problem.TLS, tlsalpn01_port=stage.http.port, **short)
+        await stage.refused("http-01", "127.0.0.1", Problem.CONNECTION, http01_port=server.port, **short)
+        await stage.refused("tls-alpn-01", "127.0.0.1", Problem.TLS, tlsalpn01_port=server.port, **short)
+        await stage.refused("tls-alpn-01", "127.0.0.1", Problem.TLS, tlsalpn01_port=stage.http.port, **short)
         for method in Method:
             validator = stage.validator(http01_port=server.port, tlsalpn01_port=server.port)
             name = parse_identifier("dns", "silent.test" if method is Method.DNS_01 else "a.test")
@@ -163,7 +163,7 @@ async def test_many_checks_whose_sockets_come_and_go(stage: Stage) -> None:
         await reader.read()
 
     async with TCPResponder(hang) as server:
-        good = stage.validator()
+        good = stage.validator(timeout=30.0)
         bad = stage.validator(http01_port=server.port, tlsalpn01_port=server.port, timeout=0.05)
         name = parse_identifier("dns", "a.test")
         outcomes = await asyncio.gather(
