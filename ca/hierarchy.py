@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509.oid import ExtensionOID
 
 from ca import der, extensions, oids
 from ca.certificate import VERSION_3, key_identifier, random_serial, subject_bytes
@@ -53,6 +54,7 @@ def create_root(
     path_length: int | None = 1,
 ) -> x509.Certificate:
     """A self-signed root for `key`. `path_length` bounds the authorities below it; None leaves them unbounded."""
+    validity = _validity(not_before, not_after)
     public_key = key.public_key
     identifier = key_identifier(subject_public_key_info(public_key))
     return _signed(
@@ -60,7 +62,7 @@ def create_root(
         issuer=_encoded(subject),
         subject=_encoded(subject),
         public_key=public_key,
-        validity=(not_before, not_after),
+        validity=validity,
         encoded_extensions=_authority_extensions(path_length, identifier, authority_identifier=identifier),
     )
 
@@ -82,7 +84,8 @@ def create_issuing(
     `root_locations` are the root's: where to ask about this certificate, fetch the root and the root's CRL.
     HierarchyRefused when the root may not issue it, or does not live as long.
     """
-    reasons = _authority_faults(root, "the root", below=1)
+    validity = _validity(not_before, not_after)
+    reasons = _authority_faults(root, "the root", below=1, issuing=True)
     if subject_public_key_info(root_key.public_key) != _spki(root):
         reasons.append("the key does not belong to the root certificate")
     if not_after > root.not_valid_after_utc:
@@ -96,7 +99,7 @@ def create_issuing(
     encoded = _authority_extensions(
         path_length,
         key_identifier(subject_public_key_info(public_key)),
-        authority_identifier=_key_identifier_of(root),
+        authority_identifier=root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest,
         name_constraints=name_constraints,
         locations=root_locations,
     )
@@ -105,7 +108,7 @@ def create_issuing(
         issuer=subject_bytes(root),
         subject=_encoded(subject),
         public_key=public_key,
-        validity=(not_before, not_after),
+        validity=validity,
         encoded_extensions=encoded,
     )
 
@@ -123,7 +126,7 @@ def check_import(key: KeyHandle, chain: Sequence[x509.Certificate], *, at: datet
     reasons = _issuing_faults(key, chain[0])
     for depth, certificate in enumerate(chain):
         label = _label(certificate)
-        reasons += _authority_faults(certificate, label, below=depth)
+        reasons += _authority_faults(certificate, label, below=depth, issuing=depth == 0)
         if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
             reasons.append(f"{label} is not valid at {at:%Y-%m-%d %H:%M} UTC")
     links = list(zip(chain, [*chain[1:], chain[-1]], strict=True))
@@ -138,49 +141,60 @@ def check_import(key: KeyHandle, chain: Sequence[x509.Certificate], *, at: datet
 
 
 def _issuing_faults(key: KeyHandle, certificate: x509.Certificate) -> list[str]:
+    label = _label(certificate)
     try:
-        describe(certificate.public_key())
-    except ValueError as unsupported:
-        return [f"{_label(certificate)}: {unsupported}"]
-    faults = [f"{_label(certificate)}: {reason}" for reason in check_key(certificate.public_key())]
+        public_key = certificate.public_key()
+        describe(public_key)
+    except (ValueError, UnsupportedAlgorithm) as unsupported:
+        return [f"{label}: {unsupported}"]
+    faults = [f"{label}: {reason}" for reason in check_key(public_key)]
     if subject_public_key_info(key.public_key) != _spki(certificate):
         faults.append("the key does not belong to the first certificate of the chain")
-    try:
-        _key_identifier_of(certificate)
-    except HierarchyRefused as refused:
-        faults += refused.reasons
     return faults
 
 
-def _authority_faults(certificate: x509.Certificate, label: str, *, below: int) -> list[str]:
-    """Why `certificate` may not have `below` further authorities under it and a subscriber under those."""
-    faults: list[str] = []
+def _authority_faults(certificate: x509.Certificate, label: str, *, below: int, issuing: bool) -> list[str]:
+    """Why `certificate` may not have `below` further authorities under it and a subscriber under those.
+
+    What certctl itself will use (`issuing`) has to be whole; of what stands above it no more is asked than relying
+    parties do: many an old root has no key usage.
+    """
     try:
         stated = certificate.extensions
     except (ValueError, x509.DuplicateExtension) as unreadable:
         return [f"{label} has unreadable extensions: {unreadable}"]
-    try:
-        constraints = stated.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
-        constraints = x509.BasicConstraints(ca=False, path_length=None)
-    if not constraints.ca:
+    found = {extension.oid: extension.value for extension in stated}
+    faults = []
+    constraints = found.get(ExtensionOID.BASIC_CONSTRAINTS)
+    if not isinstance(constraints, x509.BasicConstraints) or not constraints.ca:
         faults.append(f"{label} is not a certificate authority (basicConstraints)")
     elif constraints.path_length is not None and constraints.path_length < below:
         faults.append(f"{label} allows {constraints.path_length} authorities below it, and there are {below}")
-    try:
-        usage = stated.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        faults.append(f"{label} has no key usage extension")
-    else:
+    usage = found.get(ExtensionOID.KEY_USAGE)
+    if isinstance(usage, x509.KeyUsage):
         if not usage.key_cert_sign:
             faults.append(f"{label} may not sign certificates (keyUsage without keyCertSign)")
-        if not usage.crl_sign:
+        if issuing and not usage.crl_sign:
             faults.append(f"{label} may not sign CRLs (keyUsage without cRLSign)")
+    elif issuing:
+        faults.append(f"{label} has no key usage (RFC 5280 4.2.1.3)")
+    if issuing and ExtensionOID.SUBJECT_KEY_IDENTIFIER not in found:
+        faults.append(f"{label} has no subject key identifier (RFC 5280 4.2.1.2)")
     return faults
 
 
 def _link_faults(certificate: x509.Certificate, issuer: x509.Certificate) -> list[str]:
+    """Why `certificate` is not issued by `issuer`, which for a root is itself.
+
+    A root is trusted because it was handed over as such, so an old hash in its signature on itself breaks nothing;
+    below it, a hash that can be collided lets anybody make authorities.
+    """
     root = certificate is issuer
+    collidable = _has_collidable_hash(certificate)
+    if collidable and not root:
+        return [f"{_label(certificate)} is signed with a hash that can be collided"]
+    if collidable and certificate.issuer == certificate.subject:
+        return []
     try:
         certificate.verify_directly_issued_by(issuer)
     except InvalidSignature:
@@ -189,10 +203,15 @@ def _link_faults(certificate: x509.Certificate, issuer: x509.Certificate) -> lis
         if root:
             return [f"the chain ends with {_label(certificate)}, which is not a self-signed root"]
         return [f"{_label(certificate)} was not issued by {_label(issuer)}, which follows it"]
-    digest = certificate.signature_hash_algorithm
-    if not root and digest is not None and digest.name in ("md5", "sha1"):
-        return [f"{_label(certificate)} is signed with {digest.name.upper()}"]
     return []
+
+
+def _has_collidable_hash(certificate: x509.Certificate) -> bool:
+    try:
+        digest = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return False  # the signature will not verify either
+    return digest is not None and digest.name in ("md5", "sha1")
 
 
 def _label(certificate: x509.Certificate) -> str:
@@ -208,17 +227,18 @@ def _encoded(name: x509.Name) -> bytes:
     return name.public_bytes()
 
 
+def _validity(not_before: datetime, not_after: datetime) -> bytes:
+    try:
+        encoded = der.sequence(der.time(not_before), der.time(not_after))
+    except ValueError as fault:
+        raise HierarchyRefused(str(fault)) from None
+    if not_before >= not_after:
+        raise HierarchyRefused("the authority would end before it begins")
+    return encoded
+
+
 def _spki(certificate: x509.Certificate) -> bytes:
     return subject_public_key_info(certificate.public_key())  # type: ignore[arg-type]  # any public key encodes
-
-
-def _key_identifier_of(certificate: x509.Certificate) -> bytes:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except x509.ExtensionNotFound:
-        raise HierarchyRefused(
-            f"{_label(certificate)} has no subject key identifier (RFC 5280 4.2.1.2)"
-        ) from None
 
 
 def _authority_extensions(
@@ -254,23 +274,16 @@ def _signed(
     issuer: bytes,
     subject: bytes,
     public_key: PublicKey,
-    validity: tuple[datetime, datetime],
+    validity: bytes,
     encoded_extensions: bytes,
 ) -> x509.Certificate:
     """Sign an authority's certificate, and look at it once as a relying party would."""
-    not_before, not_after = validity
-    if not_before >= not_after:
-        raise HierarchyRefused("the authority would end before it begins")
-    try:
-        times = der.sequence(der.time(not_before), der.time(not_after))
-    except ValueError as fault:
-        raise HierarchyRefused(str(fault)) from None
     tbs = der.sequence(
         VERSION_3,
         der.integer(random_serial()),
         key.signature_algorithm,
         issuer,
-        times,
+        validity,
         subject,
         subject_public_key_info(public_key),
         der.tlv(0xA3, der.tlv(0x30, encoded_extensions)),

@@ -24,6 +24,7 @@ from ca.keys import KeyAlgorithm
 from ca.names import Identifier, IdentifierType, NameRefused, parse_identifier
 from ca.signer import Signer
 from tests.ca.factories import NO_NAME, NOW, Claim, authority, content, hash_of, make_issuer, private, spki
+from tests.ca.test_hierarchy import CA, SKI, other_authority, usage
 
 URLS = st.none() | st.sampled_from(
     ["http://ca.example/x", "http://127.0.0.1:8080/ocsp/main", "http://a.b/" + "c" * 200]
@@ -271,6 +272,9 @@ def test_issuers_that_could_not_issue() -> None:
         make_issuer(issuing, chain=(root, issuing))
     with pytest.raises(ValueError, match="not an absolute URI"):
         make_issuer(issuing, crl_url="/crl")
+    for missing in ((CA, usage()), (CA, SKI), (usage(), SKI)):
+        with pytest.raises(ValueError, match=r"issuer main: its certificate has no extension 2\.5\.29\."):
+            make_issuer(other_authority(authority(), *missing))
     leaf = x509.load_der_x509_certificate(_signed_leaf())
     with pytest.raises(ValueError, match="not that of a certificate authority"):
         make_issuer(leaf)

@@ -11,8 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ca import der
+from ca import asn1, der
 from ca.csr import CsrRefused, parse_csr
+from ca.csr import request as request_module
+from ca.csr.wishes import read_wishes
 from ca.keys import KeyAlgorithm, KeyDescription, subject_public_key_info
 from ca.names import parse_identifier
 from tests.ca.factories import (
@@ -356,6 +358,46 @@ def test_strange_wishes(attributes: bytes, words: str) -> None:
 )
 def test_strange_subjects(subject: bytes) -> None:
     assert "subject attribute 2.5.4.3" in refused(raw_request(subject))
+
+
+def test_two_readers_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were cryptography ever to see another request in these octets than the walk does, it is refused."""
+    mine = make_request("a.example")
+    other = x509.load_der_x509_csr(make_request("b.example"))
+    monkeypatch.setattr(request_module, "_load", lambda _data: other)
+    assert "read in two ways" in refused(mine)
+    other_key = x509.load_der_x509_csr(make_request("a.example", algorithm=KeyAlgorithm.ED25519))
+    monkeypatch.setattr(request_module, "_load", lambda _data: other_key)
+    assert "public key can be read in two ways" in refused(mine)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        der.sequence(der.sequence(), der.sequence()),
+        der.sequence(der.sequence(der.integer(0)), der.sequence(), der.bit_string(b"")),
+        der.sequence(
+            der.sequence(der.integer(0), b"\x30\x00", b"\x30\x00", b"\xa0\x00"), b"\x30\x00", b"\x03\x01\x00"
+        ),
+        der.sequence(der.NULL, der.sequence(), der.bit_string(b"")),
+    ],
+)
+def test_the_walk_does_not_lean_on_the_other_reader(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = x509.load_der_x509_csr(make_request("b.example"))
+    monkeypatch.setattr(request_module, "_load", lambda _data: other)
+    assert "strict DER" in refused(data)
+
+
+def test_wishes_of_the_wrong_shape() -> None:
+    for attributes in (der.sequence(), der.tlv(0xA0, der.sequence()), der.tlv(0xA0, der.NULL)):
+        with pytest.raises(asn1.Malformed):
+            read_wishes(attributes, asn1.element(attributes, 0, len(attributes)))
+
+
+def test_basic_constraints_of_an_end_entity() -> None:
+    request = parse_csr(make_request(extensions=((x509.BasicConstraints(ca=False, path_length=None), True),)))
+    assert not request.basic_constraints_ca
+    assert request.extensions == {"2.5.29.19"}
 
 
 def test_what_openssl_makes(tmp_path: Path) -> None:

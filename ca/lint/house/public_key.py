@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from ca import asn1
 from ca.certificate import Issuer
 from ca.keys import KeyAlgorithm
 from ca.lint.tbs import ToBeSigned
@@ -17,7 +18,6 @@ _SIZES: Final = {
     KeyAlgorithm.ML_DSA_65: 1952,
     KeyAlgorithm.ML_DSA_87: 2592,
 }
-_SMALLEST_RSA: Final = 4 + 4 + 257 + 3  # SEQUENCE, INTEGER of 2048 bits, the shortest exponent
 
 
 def check(tbs: ToBeSigned, _issuer: Issuer) -> Iterator[str]:
@@ -25,7 +25,16 @@ def check(tbs: ToBeSigned, _issuer: Issuer) -> Iterator[str]:
     if algorithm is None:
         yield "the algorithm of the public key is unknown"
     elif algorithm is KeyAlgorithm.RSA:
-        if octets < _SMALLEST_RSA:
+        if _modulus_bits(tbs.public_key_bits) < 2048:
             yield "the RSA key has less than 2048 bits"
     elif octets != _SIZES[algorithm]:
         yield f"the public key is not one of algorithm {algorithm}"
+
+
+def _modulus_bits(key: bytes) -> int:
+    """The size of the modulus in an RSAPublicKey (RFC 8017 A.1.1); 0 when there is none."""
+    try:
+        modulus, _exponent = asn1.children(key, asn1.only(key, asn1.SEQUENCE))
+        return asn1.unsigned(asn1.content(key, modulus, asn1.INTEGER)).bit_length()
+    except ValueError:
+        return 0
