@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -89,6 +89,7 @@ class Worker:
         try:
             while not stopping.is_set():
                 with self._database.signals.expect(JOBS_READY) as ready:
+                    waiting: list[asyncio.Future[Any]] = [ready, stopped]
                     try:
                         busy = await self.turn()
                     except StorageFailed as error:
@@ -101,7 +102,7 @@ class Worker:
                         continue
                     if not busy:
                         await asyncio.wait(
-                            [ready, stopped], timeout=_IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                            waiting, timeout=_IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED
                         )
         finally:
             stopped.cancel()

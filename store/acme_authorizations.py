@@ -45,13 +45,24 @@ _VALIDATE: Final = Statement(
     update(_TABLE)
     .where(_PENDING)
     .values(
-        status=AuthorizationStatus.VALID.value, validated_at=bindparam("now"), expires_at=bindparam("until")
+        status=AuthorizationStatus.VALID.value,
+        attempt=bindparam("method"),
+        attempted_at=bindparam("begun"),
+        validated_at=bindparam("now"),
+        expires_at=bindparam("until"),
     )
+    .returning(*_COLUMNS)
 )
 _INVALIDATE: Final = Statement(
     update(_TABLE)
     .where(_PENDING)
-    .values(status=AuthorizationStatus.INVALID.value, error=bindparam("problem"))
+    .values(
+        status=AuthorizationStatus.INVALID.value,
+        attempt=bindparam("method"),
+        attempted_at=bindparam("begun"),
+        error=bindparam("problem"),
+    )
+    .returning(*_COLUMNS)
 )
 _DEACTIVATE: Final = Statement(
     update(_TABLE)
@@ -135,14 +146,25 @@ async def retake(tx: Transaction, authorization: Authorization, now: Millis) -> 
     return await tx.execute(_RETAKE, key=authorization.id, seen=authorization.attempted_at, now=now) == 1
 
 
-async def validate(tx: Transaction, authorization_id: AuthorizationId, now: Millis, until: Millis) -> bool:
-    """Pending -> valid, good until `until`; whether it moved."""
-    return await tx.execute(_VALIDATE, key=authorization_id, now=now, until=until) == 1
+async def validate(
+    tx: Transaction, attempted: Authorization, now: Millis, until: Millis
+) -> Authorization | None:
+    """Pending -> valid by the attempt that `attempted` tells of, good until `until`; None if it had ended."""
+    return await _end(tx, _VALIDATE, attempted, now=now, until=until)
 
 
-async def invalidate(tx: Transaction, authorization_id: AuthorizationId, problem: str) -> bool:
-    """Pending -> invalid, for the reason in `problem` (JSON); whether it moved."""
-    return await tx.execute(_INVALIDATE, key=authorization_id, problem=problem) == 1
+async def invalidate(tx: Transaction, attempted: Authorization, problem: str) -> Authorization | None:
+    """Pending -> invalid by the attempt that `attempted` tells of; `problem` is JSON. None if it had ended."""
+    return await _end(tx, _INVALIDATE, attempted, problem=problem)
+
+
+async def _end(
+    tx: Transaction, statement: Statement, attempted: Authorization, **values: Any
+) -> Authorization | None:
+    row = await tx.one(
+        statement, key=attempted.id, method=attempted.attempt, begun=attempted.attempted_at, **values
+    )
+    return None if row is None else authorization_of(row)
 
 
 async def deactivate(tx: Transaction, authorization_id: AuthorizationId) -> bool:

@@ -105,6 +105,13 @@ async def create(
     return account
 
 
+async def confirm(tx: Transaction, account: Account) -> None:
+    """Return if `account` still is what the front end took it for. Raises AccountEnded."""
+    found = await acme_accounts.get(tx, account.id)
+    if found is None or found.status is not AccountStatus.VALID or found.thumbprint != account.thumbprint:
+        raise AccountEnded("the account was deactivated, or its key has just been changed")
+
+
 async def update(
     tx: Transaction, account: Account, contacts: str, *, terms_agreed: bool, now: Millis
 ) -> Account:

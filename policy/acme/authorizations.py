@@ -1,12 +1,16 @@
 """ACME authorizations and the attempt at a challenge (RFC 8555 section 7.5).
 
-An attempt is written down before it is made. If the process dies in the middle, another one finds
-it and makes it again; whoever ends it first has ended it.
+Most attempts end in milliseconds, before the client that asked for one has its answer: these are
+written down once, with their end. One that takes longer is written down before the client hears of
+it; if the process dies then, another one finds the attempt and makes it again. Whoever ends it
+first has ended it.
 """
 
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -30,15 +34,11 @@ log = structlog.get_logger()
 _RETAKE_AFTER: Final = 30_000  # ms; longer than any validation may take, so that nobody is overtaken
 _RETAKE_SECONDS: Final = 5.0
 _RETAKE_BATCH: Final = 100
-
-
-def ended_topic(authorization_id: AuthorizationId) -> str:
-    """The topic on which the end of an attempt is announced."""
-    return f"authorization.ended.{authorization_id}"
+_UNWRITTEN_SECONDS: Final = 0.3  # how long an attempt may run before it is written down
 
 
 async def load(tx: Transaction, account: Account, authorization_id: AuthorizationId) -> Authorization:
-    """The authorization. Raises NotFound, NotAllowed."""
+    """The authorization. Raises NotFound, NotAllowed. One statement."""
     found = await acme_authorizations.get(tx, authorization_id)
     if found is None:
         raise NotFound("there is no such authorization")
@@ -58,20 +58,10 @@ async def deactivate(
     return await load(tx, account, authorization_id)
 
 
-async def begin(
-    tx: Transaction, account: Account, authorization_id: AuthorizationId, method: str, now: Millis
-) -> tuple[Authorization, bool]:
-    """The authorization, and whether an attempt by `method` begins now.
-
-    Asked again it is the same attempt. Raises NotFound (also for a method that is not offered), NotAllowed.
-    """
-    authorization = await load(tx, account, authorization_id)
+def check_offered(authorization: Authorization, method: str) -> None:
+    """Raise NotFound unless the authorization offers this challenge."""
     if method not in json.loads(authorization.methods):
         raise NotFound("there is no such challenge")
-    if standing(authorization, now) is not AuthorizationStatus.PENDING or authorization.attempt is not None:
-        return authorization, False
-    begun = await acme_authorizations.attempt(tx, authorization_id, method, now)
-    return begun or await load(tx, account, authorization_id), begun is not None
 
 
 class Attempts:
@@ -94,20 +84,43 @@ class Attempts:
         self._account_url = account_url
         self._caa_identities = caa_identities
         self._clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[AuthorizationId, asyncio.Task[Authorization | None]] = {}
 
-    def start(self, authorization: Authorization) -> None:
-        """Make the attempt that was begun, beside everything else."""
-        task = asyncio.ensure_future(self.make(authorization))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def attempt(self, authorization: Authorization, method: str, patience: float) -> Authorization:
+        """The authorization after an attempt by `method`, or as it stands when `patience` seconds are over.
+
+        An authorization has one attempt: asked again, with whatever method, it is the same one.
+        """
+        now = self._clock()
+        if (
+            standing(authorization, now) is not AuthorizationStatus.PENDING
+            or authorization.attempt is not None
+        ):
+            return authorization
+        begun = replace(authorization, attempt=method, attempted_at=now)
+        task = self._running.get(authorization.id) or self._start(begun)
+        done, _ = await asyncio.wait([task], timeout=min(_UNWRITTEN_SECONDS, patience))
+        if not done:
+            await self._database.write(
+                lambda tx: acme_authorizations.attempt(tx, authorization.id, method, now)
+            )
+            done, _ = await asyncio.wait([task], timeout=max(patience - _UNWRITTEN_SECONDS, 0))
+        ended = task.result() if done else None
+        return ended or await acme_authorizations.get(self._database.single, authorization.id) or begun
+
+    def _start(self, begun: Authorization) -> asyncio.Task[Authorization | None]:
+        task = asyncio.ensure_future(self.make(begun))
+        self._running[begun.id] = task
+        task.add_done_callback(lambda _: self._running.pop(begun.id, None))
+        return task
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Take over what was interrupted, now and then, until `stopping` is set; then let attempts end."""
         while not stopping.is_set():
             try:
                 for authorization in await self._database.write(self._retake):
-                    self.start(authorization)
+                    if authorization.id not in self._running:
+                        self._start(authorization)
             except StorageFailed as error:
                 log.error("attempts.storage_failed", error=str(error))
             try:
@@ -115,24 +128,27 @@ class Attempts:
                     await stopping.wait()
             except TimeoutError:
                 continue
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._running:
+            await asyncio.wait(list(self._running.values()))
 
     async def _retake(self, tx: Transaction) -> list[Authorization]:
         now = self._clock()
         interrupted = await acme_authorizations.interrupted(tx, Millis(now - _RETAKE_AFTER), _RETAKE_BATCH)
         return [one for one in interrupted if await acme_authorizations.retake(tx, one, now)]
 
-    async def make(self, authorization: Authorization) -> None:
-        """Validate, and write down how it ended. Raises nothing: an attempt that breaks is taken over later."""
+    async def make(self, authorization: Authorization) -> Authorization | None:
+        """Validate, and write down how it ended; None if that failed or it had ended already. Raises nothing."""
         try:
-            failure = await self._validate(authorization)
-            await self._database.write(lambda tx: self._end(tx, authorization, failure))
-        except Exception as error:  # noqa: BLE001 - nobody waits for this task
+            account, rules = await self._database.read(lambda tx: self._circumstances(tx, authorization))
+            outcome = await self._validate(authorization, account, rules)
+            return await self._database.write(lambda tx: self._end(tx, authorization, rules, outcome))
+        except Exception as error:  # noqa: BLE001 - whoever waits looks for itself what has become of it
             log.error("attempt.broken", authorization=authorization.id, error=repr(error))
+            return None
 
-    async def _validate(self, authorization: Authorization) -> ValidationFailed | ValidationRecord:
-        account, rules = await self._database.read(lambda tx: self._circumstances(tx, authorization))
+    async def _validate(
+        self, authorization: Authorization, account: Account, rules: ACMERules
+    ) -> ValidationFailed | ValidationRecord:
         assert authorization.attempt is not None
         identifier = Identifier(IdentifierType(authorization.type), authorization.value)
         try:
@@ -160,25 +176,28 @@ class Attempts:
         return account, profile.acme
 
     async def _end(
-        self, tx: Transaction, authorization: Authorization, outcome: ValidationFailed | ValidationRecord
-    ) -> None:
+        self,
+        tx: Transaction,
+        authorization: Authorization,
+        rules: ACMERules,
+        outcome: ValidationFailed | ValidationRecord,
+    ) -> Authorization | None:
         now = self._clock()
-        tx.announce(ended_topic(authorization.id))
         if isinstance(outcome, ValidationRecord):
-            _, profile = await self._profiles.pinned(tx, authorization.profile, authorization.profile_version)
-            until = max(authorization.expires_at, after(now, profile.acme.authorization_reuse))
-            if await acme_authorizations.validate(tx, authorization.id, now, until):
+            until = max(authorization.expires_at, after(now, rules.authorization_reuse))
+            ended = await acme_authorizations.validate(tx, authorization, now, until)
+            if ended is not None:
                 await self._record(tx, authorization, AuditEvent.AUTHORIZATION_VALID, now)
-            return
+            return ended
         problem = json.dumps({"problem": outcome.problem.value, "detail": outcome.detail})
-        if not await acme_authorizations.invalidate(tx, authorization.id, problem):
-            return
+        ended = await acme_authorizations.invalidate(tx, authorization, problem)
+        if ended is None:
+            return None
         await self._record(tx, authorization, AuditEvent.AUTHORIZATION_INVALID, now, why=outcome.detail)
         whose = f"{authorization.account_id}:{authorization.value}"
-        try:
+        with suppress(rate_limits.RateLimited):  # the bucket is empty already: newOrder refuses
             await rate_limits.take(tx, self._limits.failed_validations, "failed validations", whose, now)
-        except rate_limits.RateLimited:
-            return  # the bucket is empty already: newOrder refuses
+        return ended
 
     async def _record(
         self, tx: Transaction, authorization: Authorization, event: AuditEvent, now: Millis, **detail: str

@@ -4,6 +4,7 @@ from hashlib import sha256
 
 from ca.names import Identifier
 from policy import revocation
+from policy.acme import accounts
 from policy.acme.refusals import NotAllowed
 from policy.enrollment import identifiers_from
 from store import acme_authorizations, certificates, requests
@@ -23,6 +24,7 @@ async def revoke(tx: Transaction, der: bytes, account: Account | None, reason: i
         raise revocation.NoSuchCertificate("this certificate was not issued here")
     by = certificate.principal_id
     if account is not None:
+        await accounts.confirm(tx, account)
         if certificate.account_id != account.id and not await _holds_all(tx, account, certificate, now):
             raise NotAllowed("this account neither ordered the certificate nor holds all of its names today")
         by = PrincipalId(account.principal_id)

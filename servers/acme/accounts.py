@@ -10,7 +10,7 @@ from policy.acme.refusals import ExternalAccountRefused, KeyTaken, NoSuchAccount
 from servers.acme import jws
 from servers.acme.answers import answer
 from servers.acme.front import AcmeFront, Signed
-from servers.acme.jwk import AccountKey, load_public_jwk
+from servers.acme.jwk import AccountKey, load_public_jwk, stands_for
 from servers.acme.objects import account_object
 from servers.acme.problems import AcmeProblem, ProblemType
 from servers.acme.refusals import BadSignature, WrongUrl
@@ -115,6 +115,7 @@ class AccountResources:
         status = fields.get("status")
         if status == "deactivated":
             ended = await self._services.database.write(lambda tx: accounts.deactivate(tx, owner, signed.now))
+            self._front.accounts.forget(owner.id)
             return answer(account_object(self._urls, ended))
         if status not in (None, owner.status.value):
             raise AcmeProblem(
@@ -128,6 +129,7 @@ class AccountResources:
         updated = await self._services.database.write(
             lambda tx: accounts.update(tx, owner, contacts, terms_agreed=agreed, now=signed.now)
         )
+        self._front.accounts.forget(owner.id)
         return answer(account_object(self._urls, updated))
 
     async def orders(self, signed: Signed) -> web.StreamResponse:
@@ -157,13 +159,14 @@ class AccountResources:
             raise AcmeProblem(ProblemType.MALFORMED, f"the inner payload is refused: {error}") from None
         if said.get("account") != self._urls.account(owner.id):
             raise AcmeProblem(ProblemType.MALFORMED, "the inner payload names another account")
-        if load_public_jwk(said.get("oldKey")) != signed.key:
+        if not stands_for(said.get("oldKey"), signed.key):
             raise AcmeProblem(ProblemType.MALFORMED, "oldKey is not the key of this account")
         if new_key == signed.key:
             raise KeyTaken(owner.id)
         changed = await self._services.database.write(
             lambda tx: accounts.change_key(tx, owner, material(new_key), signed.now)
         )
+        self._front.accounts.forget(owner.id)
         return answer(account_object(self._urls, changed), location=self._urls.account(changed.id))
 
     def _own(self, signed: Signed) -> Account:

@@ -74,7 +74,7 @@ def answer(
     body: JsonValue, status: int = 200, *, location: str | None = None, **headers: str | None
 ) -> web.Response:
     """A JSON answer; keywords are header names with underscores (`Retry_After`), None leaves one out."""
-    response = web.Response(body=render(body), status=status, content_type="application/json")
+    response = web.Response(body=render(body), status=status, headers={"Content-Type": "application/json"})
     if location is not None:
         response.headers["Location"] = location
     for name, value in headers.items():

@@ -1,17 +1,13 @@
 """Authorizations and challenges (RFC 8555 section 7.5)."""
 
-import asyncio
-
 from aiohttp import web
 
 from policy.acme import authorizations
-from policy.acme.authorizations import ended_topic
 from servers.acme.answers import answer
 from servers.acme.front import AcmeFront, Signed
 from servers.acme.objects import authorization_object, challenge_object
 from servers.acme.problems import AcmeProblem, ProblemType
 from store.ids import AuthorizationId
-from store.records import Authorization, AuthorizationStatus
 
 
 class AuthorizationResources:
@@ -40,27 +36,12 @@ class AuthorizationResources:
         """POST to a challenge: with a payload the client is ready (section 7.5.1), without one it asks."""
         authorization_id = AuthorizationId(signed.request.match_info["authorization"])
         method = signed.request.match_info["method"]
+        found = await authorizations.load(self._services.database.single, signed.owner, authorization_id)
+        authorizations.check_offered(found, method)
         if signed.payload:
             signed.fields()  # {} by the RFC; members that we do not know are ignored
-            found = await self._respond(signed, authorization_id, method)
-        else:
-            found = await authorizations.load(self._services.database.single, signed.owner, authorization_id)
-        if method not in found.methods:
-            raise AcmeProblem(ProblemType.MALFORMED, "there is no such challenge", status=404)
+            # Usually it takes milliseconds, and the client's next look finds the result.
+            found = await self._services.attempts.attempt(found, method, self._services.validation_wait)
         response = answer(challenge_object(self._urls, found, method))
         response.headers.add("Link", f'<{self._urls.authorization(found.id)}>;rel="up"')
         return response
-
-    async def _respond(self, signed: Signed, authorization_id: AuthorizationId, method: str) -> Authorization:
-        database = self._services.database
-        with database.signals.expect(ended_topic(authorization_id)) as ended:
-            found, begun = await database.write(
-                lambda tx: authorizations.begin(tx, signed.owner, authorization_id, method, signed.now)
-            )
-            if not begun:
-                return found
-            self._services.attempts.start(found)
-            # Usually it takes milliseconds, and the client's next look finds the result.
-            await asyncio.wait([ended], timeout=self._services.validation_wait)
-        again = await authorizations.load(database.single, signed.owner, authorization_id)
-        return again if again.status is not AuthorizationStatus.PENDING else found

@@ -4,8 +4,6 @@ Every answer to a POST carries a fresh nonce, errors included, whoever made them
 the directory's links to the directory (RFC 8555 sections 6.5 and 7.1).
 """
 
-import functools
-import json
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,20 +19,19 @@ from policy.rate_limits import RateLimited
 from servers.acme import jws
 from servers.acme.answers import problem_of_refusal
 from servers.acme.jwk import AccountKey, load_public_jwk
+from servers.acme.known_accounts import KnownAccounts
 from servers.acme.problems import AcmeProblem, ProblemType, problem_of, server_internal
-from servers.acme.refusals import BadPublicKey, WireRefused
+from servers.acme.refusals import WireRefused
 from servers.acme.services import AcmeServices
 from servers.acme.urls import Urls
 from servers.web.problem import ProblemError
 from servers.web.strict_json import JsonObject, JsonRefused, load_object
-from store import acme_accounts
 from store.clock import Millis, to_datetime
 from store.database import StorageFailed
 from store.records import Account, AccountStatus
 
 log = structlog.get_logger()
 _MEDIA_TYPE: Final = "application/jose+json"
-_KNOWN_KEYS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +77,7 @@ class AcmeFront:
     def __init__(self, services: AcmeServices) -> None:
         self.services = services
         self.urls = Urls(services.external_url)
-        # Kept by the text of the JWK, not by account: a changed key is another text.
-        self._key_of = functools.lru_cache(maxsize=_KNOWN_KEYS)(_load_stored_key)
+        self.accounts = KnownAccounts(services.database)
 
     def by_account(self, handler: SignedHandler) -> Handler:
         """A handler for requests signed by a valid account (`kid`)."""
@@ -128,12 +124,10 @@ class AcmeFront:
     async def _by_kid(self, request: web.Request, parsed: jws.SignedRequest) -> Signed:
         assert parsed.kid is not None
         account_id = self.urls.account_of(parsed.kid)
-        account = None
-        if account_id is not None:
-            account = await acme_accounts.get(self.services.database.single, account_id)
-        if account is None:
+        found = None if account_id is None else await self.accounts.get(account_id)
+        if found is None:
             raise NoSuchAccount("there is no account of this URL")
-        key = self._key_of(account.jwk)
+        account, key = found
         now = await self._verify(parsed, key)
         if account.status is not AccountStatus.VALID:
             raise AccountEnded(f"the account is {account.status}")
@@ -202,13 +196,3 @@ def _of_framework(request: web.Request, error: web.HTTPException) -> AcmeProblem
         return AcmeProblem(ProblemType.MALFORMED, words, status=405, headers=headers)
     words = "there is no such resource" if error.status == 404 else error.reason
     return AcmeProblem(ProblemType.MALFORMED, words, status=error.status)
-
-
-def _load_stored_key(jwk: str) -> AccountKey:
-    try:
-        return load_public_jwk(json.loads(jwk))
-    except BadPublicKey:
-        # It was good when it was stored: rules have become stricter, and the account has to change its key.
-        raise AcmeProblem(
-            ProblemType.BAD_PUBLIC_KEY, "the key of this account is no longer accepted"
-        ) from None

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from policy.acme.orders import Ending, OrderStatus, OrderView, identifiers_of, standing
@@ -22,6 +23,7 @@ _ENDINGS: Final = {
 }
 
 
+@lru_cache(maxsize=1024)
 def timestamp(moment: Millis) -> str:
     """RFC 3339, UTC, whole seconds."""
     return to_datetime(moment).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -22,10 +22,12 @@ from servers.web.problem import quoted
 from servers.web.strict_json import JsonObject, JsonValue
 from store.ids import JobId, OrderId, ProfileName
 from store.jobs import moved_topic
+from store.records import JobStatus
 
 MAX_IDENTIFIERS: Final = 1000
 _OFFERED: Final = (IdentifierType.DNS, IdentifierType.IP)
 _POLL_SECONDS: Final = "3"  # Retry-After while an order is processing
+_LOOK_SECONDS: Final = 0.25  # another process may do the job, and on SQLite its word does not reach us
 _CHAIN_TYPE: Final = "application/pem-certificate-chain"
 
 
@@ -82,6 +84,9 @@ class OrderResources:
         )
         if isinstance(outcome, RequestRefused):
             raise outcome
+        if outcome.status is JobStatus.PENDING:
+            with self._services.database.signals.expect(moved_topic(outcome.job_id)) as moved:
+                await asyncio.wait([moved], timeout=_LOOK_SECONDS)
         seen = await self._services.database.read(
             lambda tx: orders.load(tx, signed.owner, order_id, signed.now)
         )
@@ -116,8 +121,7 @@ class OrderResources:
                 left = deadline - loop.time()
                 if seen.status is not OrderStatus.PROCESSING or left <= 0 or seen.waits_for_people:
                     return seen
-                # Another process may do the job, and its word does not reach us on SQLite: look again.
-                await asyncio.wait([moved], timeout=min(left, 0.25))
+                await asyncio.wait([moved], timeout=min(left, _LOOK_SECONDS))
             seen = await database.read(
                 lambda tx: orders.load(tx, signed.owner, order_id, self._services.clock())
             )
