@@ -11,7 +11,7 @@ from store.database import Database, DatabaseRefused, StorageFailed, Transaction
 from store.open import open_database
 from store.schema import audit, blocked_keys, principals
 from store.statements import Statement
-from tests.store.units import BY, NOW, is_there, put, put_and_fail
+from tests.store.units import is_there, put, put_and_fail, putting
 
 RENAME = Statement(update(blocked_keys).values(reason=bindparam("to")))
 RAW = Statement(insert(blocked_keys).values(spki_sha256="raw", reason="r", blocked_at=1, blocked_by=None))
@@ -19,7 +19,7 @@ ALL = Statement(select(blocked_keys.c.spki_sha256))
 
 
 async def test_what_is_written_can_be_read(database: Database) -> None:
-    assert await database.write(lambda tx: put(tx, "a")) == "a"
+    assert await database.write(putting("a")) == "a"
     assert await is_there(database, "a")
     assert await database.read(lambda tx: tx.all(ALL)) == [("a",)]
     assert await database.single.one(ALL) == ("a",)
@@ -28,17 +28,17 @@ async def test_what_is_written_can_be_read(database: Database) -> None:
 
 
 async def test_the_number_of_changed_rows(database: Database) -> None:
-    await database.write(lambda tx: put(tx, "a"))
-    await database.write(lambda tx: put(tx, "b"))
+    await database.write(putting("a"))
+    await database.write(putting("b"))
     assert await database.write(lambda tx: tx.execute(RENAME, to="x")) == 2
 
 
 async def test_one_that_raises_is_undone_alone(database: Database) -> None:
     names = [f"good {number}" for number in range(40)]
     outcomes = await asyncio.gather(
-        *[database.write(lambda tx, n=name: put(tx, n)) for name in names[:20]],
+        *[database.write(putting(name)) for name in names[:20]],
         database.write(lambda tx: put_and_fail(tx, "bad")),
-        *[database.write(lambda tx, n=name: put(tx, n)) for name in names[20:]],
+        *[database.write(putting(name)) for name in names[20:]],
         return_exceptions=True,
     )
     failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -51,11 +51,11 @@ async def test_one_that_is_alone_and_raises_is_undone(database: Database) -> Non
     with pytest.raises(ValueError, match="bad"):
         await database.write(lambda tx: put_and_fail(tx, "bad"))
     assert not await is_there(database, "bad")
-    await database.write(lambda tx: put(tx, "bad"))
+    await database.write(putting("bad"))
 
 
 async def test_the_database_s_own_refusal_has_a_name_and_no_values(database: Database) -> None:
-    await database.write(lambda tx: put(tx, "a-value"))
+    await database.write(putting("a-value"))
     again = Statement(
         insert(blocked_keys).values(spki_sha256="a-value", reason="r", blocked_at=1, blocked_by=None)
     )
@@ -107,25 +107,25 @@ async def test_a_database_error_passed_over_inside_does_not_commit_half_of_the_w
 
 async def test_reading_cannot_write(database: Database) -> None:
     with pytest.raises(Exception, match=r"(?i)read-?only"):
-        await database.read(lambda tx: put(tx, "a"))
+        await database.read(putting("a"))
     with pytest.raises(Exception, match=r"(?i)read-?only"):
         await database.single.one(RAW)
     with pytest.raises(Exception, match=r"(?i)read-?only"):
         await database.single.execute(RAW)
     assert not await is_there(database, "a")
     assert not await is_there(database, "raw")
-    await database.write(lambda tx: put(tx, "a"))
+    await database.write(putting("a"))
 
 
 async def test_reading_sees_one_state(database: Database) -> None:
     """What is committed between two of its statements is not seen by the second."""
-    await database.write(lambda tx: put(tx, "a"))
+    await database.write(putting("a"))
 
     async def look_twice(tx: Transaction) -> list[int]:
         first = len(await tx.all(ALL))
         return [first, len(await tx.all(ALL))]
 
-    writing = [asyncio.ensure_future(database.write(lambda tx, n=n: put(tx, str(n)))) for n in range(50)]
+    writing = [asyncio.ensure_future(database.write(putting(str(n)))) for n in range(50)]
     while not all(task.done() for task in writing):
         first, second = await database.read(look_twice)
         assert first == second
@@ -161,7 +161,7 @@ async def test_topics_are_sent_once_and_only_by_what_is_committed(database: Data
 
 
 async def test_whoever_is_cancelled_leaves_the_others_alone(database: Database) -> None:
-    tasks = [asyncio.ensure_future(database.write(lambda tx, n=n: put(tx, str(n)))) for n in range(30)]
+    tasks = [asyncio.ensure_future(database.write(putting(str(n)))) for n in range(30)]
     for _ in range(3):
         await asyncio.sleep(0)
     for task in tasks[::3]:
@@ -173,7 +173,7 @@ async def test_whoever_is_cancelled_leaves_the_others_alone(database: Database) 
         assert outcome == str(number)
         assert await is_there(database, str(number))
     assert sum(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes) <= 10
-    await database.write(lambda tx: put(tx, "afterwards"))
+    await database.write(putting("afterwards"))
 
 
 async def test_a_reader_that_is_cancelled_leaves_its_connection_in_order(database: Database) -> None:
@@ -187,7 +187,7 @@ async def test_a_reader_that_is_cancelled_leaves_its_connection_in_order(databas
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert await database.read(lambda tx: tx.all(ALL)) == []
-    await database.write(lambda tx: put(tx, "a"))
+    await database.write(putting("a"))
     assert await is_there(database, "a")
 
 
@@ -199,29 +199,23 @@ async def test_work_that_was_cancelled_from_inside_is_undone(database: Database)
     with pytest.raises((asyncio.CancelledError, StorageFailed)):
         await database.write(cancelled)
     assert not await is_there(database, "a")
-    await database.write(lambda tx: put(tx, "b"))
+    await database.write(putting("b"))
     assert await is_there(database, "b")
 
 
 async def test_a_closed_database_says_so(database_url: str) -> None:
     database = await open_database(database_url)
-    last = asyncio.ensure_future(database.write(lambda tx: put(tx, "a")))
+    last = asyncio.ensure_future(database.write(putting("a")))
     await asyncio.sleep(0)
     await database.close()
     assert await last == "a"
     with pytest.raises(StorageFailed, match="closed"):
-        await database.write(lambda tx: put(tx, "b"))
+        await database.write(putting("b"))
     with pytest.raises(StorageFailed, match="closed"):
         await database.read(lambda tx: certificates.blocked(tx, "a"))
 
 
 async def test_blocking_the_same_key_at_the_same_moment_is_no_failure(database: Database) -> None:
     """Looked for, not found, added: on PostgreSQL two may come that far, and the second finds it when run again."""
-    await asyncio.gather(
-        *[
-            database.write(lambda tx, n=n: certificates.block_key(tx, str(n), "test", NOW, BY))
-            for n in range(10)
-            for _ in range(6)
-        ]
-    )
+    await asyncio.gather(*[database.write(putting(str(n))) for n in range(10) for _ in range(6)])
     assert len(await database.read(lambda tx: tx.all(ALL))) == 10

@@ -1,8 +1,10 @@
 """Small units of work for tests: each blocks one key, which is one row in one table."""
 
+from functools import partial
+
 from store import certificates
 from store.clock import Millis
-from store.database import Database, Transaction
+from store.database import Database, Transaction, Work
 from store.ids import PrincipalId
 
 NOW = Millis(1_800_000_000_000)
@@ -13,6 +15,11 @@ async def put(tx: Transaction, name: str) -> str:
     """Add a row."""
     await certificates.block_key(tx, name, "test", NOW, BY)
     return name
+
+
+def putting(name: str) -> Work[str]:
+    """The unit of work that adds the row `name`."""
+    return partial(put, name=name)
 
 
 async def put_and_fail(tx: Transaction, name: str) -> None:
