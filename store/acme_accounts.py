@@ -136,7 +136,13 @@ async def change_key(
 
 async def is_account_key(tx: Transaction, spki_sha256: str) -> bool:
     """Whether some account has or had this key."""
-    return await tx.one(_KEY, spki_sha256=spki_sha256) is not None
+    return await holder_of_key(tx, spki_sha256) is not None
+
+
+async def holder_of_key(tx: Transaction, spki_sha256: str) -> AccountId | None:
+    """The account that has or had this key; there is never a second one."""
+    row = await tx.one(_KEY, spki_sha256=spki_sha256)
+    return None if row is None else AccountId(row[0])
 
 
 async def insert_external_key(tx: Transaction, key: ExternalAccountKey) -> None:

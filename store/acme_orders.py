@@ -7,9 +7,16 @@ from sqlalchemy import bindparam, null, select, update
 from store.acme_authorizations import authorization_of
 from store.database import Row, Transaction
 from store.ids import AccountId, AuthorizationId, IssuerName, JobId, OrderId
-from store.records import Authorization, Order
-from store.schema import acme_authorizations, acme_order_authorizations, acme_orders, certificates
-from store.statements import Statement, columns_of, insert_row, select_by
+from store.records import Authorization, JobStatus, Order
+from store.schema import (
+    acme_accounts,
+    acme_authorizations,
+    acme_order_authorizations,
+    acme_orders,
+    certificates,
+    jobs,
+)
+from store.statements import Statement, columns_of, insert_row, one_of, select_by
 
 _INSERT: Final = insert_row(acme_orders)
 _INSERT_LINK: Final = insert_row(acme_order_authorizations)
@@ -34,6 +41,22 @@ _PAGE: Final = Statement(
     .where(acme_orders.c.account_id == bindparam("account_id"), acme_orders.c.id > bindparam("after"))
     .order_by(acme_orders.c.id)
     .limit(bindparam("most"))
+)
+_WAITING: Final = (
+    select(jobs.c.id)
+    .join(acme_orders, acme_orders.c.job_id == jobs.c.id)
+    .where(jobs.c.status.in_(one_of(JobStatus.AWAITING_APPROVAL.value, JobStatus.PENDING.value)))
+)
+_WAITING_FOR_ACCOUNT: Final = Statement(_WAITING.where(acme_orders.c.account_id == bindparam("account_id")))
+_WAITING_UNDER_KEY: Final = Statement(
+    _WAITING.join(acme_accounts, acme_accounts.c.id == acme_orders.c.account_id).where(
+        acme_accounts.c.eab_kid == bindparam("kid")
+    )
+)
+_WAITING_ON_AUTHORIZATION: Final = Statement(
+    _WAITING.join(acme_order_authorizations, acme_order_authorizations.c.order_id == acme_orders.c.id).where(
+        acme_order_authorizations.c.authorization_id == bindparam("authorization_id")
+    )
 )
 _FINALIZE: Final = Statement(
     update(acme_orders)
@@ -106,6 +129,22 @@ async def certificate(
 async def page(tx: Transaction, account_id: AccountId, after: str, most: int) -> list[OrderId]:
     """The ids of an account's orders, oldest first, beyond `after`."""
     return [OrderId(row[0]) for row in await tx.all(_PAGE, account_id=account_id, after=after, most=most)]
+
+
+async def waiting_jobs(tx: Transaction, account_id: AccountId) -> list[JobId]:
+    """The jobs of an account's orders that nobody has claimed yet."""
+    return [JobId(row[0]) for row in await tx.all(_WAITING_FOR_ACCOUNT, account_id=account_id)]
+
+
+async def waiting_jobs_under(tx: Transaction, kid: str) -> list[JobId]:
+    """As `waiting_jobs`, for all accounts that one external account key vouched for."""
+    return [JobId(row[0]) for row in await tx.all(_WAITING_UNDER_KEY, kid=kid)]
+
+
+async def waiting_jobs_on(tx: Transaction, authorization_id: AuthorizationId) -> list[JobId]:
+    """As `waiting_jobs`, for all orders that rest on one authorization."""
+    rows = await tx.all(_WAITING_ON_AUTHORIZATION, authorization_id=authorization_id)
+    return [JobId(row[0]) for row in rows]
 
 
 async def finalize(tx: Transaction, order_id: OrderId, job_id: JobId) -> bool:

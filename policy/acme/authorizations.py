@@ -17,8 +17,8 @@ import structlog
 
 from ca.names import Identifier, IdentifierType
 from policy import rate_limits
-from policy.acme.limits import AcmeLimits
-from policy.acme.orders import standing
+from policy.acme.limits import AcmeLimits, bucket_of_name
+from policy.acme.order_view import standing
 from policy.acme.refusals import NotAllowed, NotFound
 from policy.profile_cache import ProfileCache
 from policy.profile_gates import ACMERules
@@ -194,7 +194,7 @@ class Attempts:
         if ended is None:
             return None
         await self._record(tx, authorization, AuditEvent.AUTHORIZATION_INVALID, now, why=outcome.detail)
-        whose = f"{authorization.account_id}:{authorization.value}"
+        whose = bucket_of_name(authorization.account_id, authorization.value)
         with suppress(rate_limits.RateLimited):  # the bucket is empty already: newOrder refuses
             await rate_limits.take(tx, self._limits.failed_validations, "failed validations", whose, now)
         return ended

@@ -4,6 +4,7 @@ Who made the key stands in the line of everything its accounts ask for, and neve
 """
 
 import json
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
 from ca.names import Identifier, IdentifierType, NameRefused, parse_identifier
@@ -65,12 +66,11 @@ async def usable(tx: Transaction, kid: str, now: Millis) -> ExternalAccountKey:
     return key
 
 
-async def check_order(
-    tx: Transaction, account: Account, profile: Profile, identifiers: tuple[Identifier, ...]
-) -> tuple[ExternalAccountKey | None, tuple[Reason, ...]]:
-    """The key behind `account`, and what speaks against these names under it.
+async def behind(tx: Transaction, account: Account, profile: Profile) -> ExternalAccountKey | None:
+    """The key that vouches for `account`, None where there is none and the profile wants none.
 
-    Raises ExternalAccountRequired or ExternalAccountRefused when the account may not order here at all.
+    Raises ExternalAccountRequired or ExternalAccountRefused when the account may not order under the profile. A key
+    that has merely expired makes no new accounts; those that it has made live on.
     """
     if account.eab_kid is None:
         if profile.acme.external_account_required:
@@ -78,18 +78,28 @@ async def check_order(
                 f"profile {profile.name} takes orders only from accounts with an external account binding: "
                 "ask the operator for a key and register anew"
             )
-        return None, ()
+        return None
     key = await acme_accounts.external_key(tx, account.eab_kid)
     if key is None or key.revoked_at is not None:
         raise ExternalAccountRefused("the external account key behind this account was revoked")
-    if key.profile is not None and key.profile != profile.name:
+    check_profile(key, profile.name)
+    return key
+
+
+def check_profile(key: ExternalAccountKey, profile: str) -> None:
+    """Raise ExternalAccountRefused if the key is for another profile."""
+    if key.profile is not None and key.profile != profile:
         raise ExternalAccountRefused(
             f"the external account key behind this account is for profile {key.profile}"
         )
-    patterns: list[str] = json.loads(key.name_patterns)
+
+
+def not_covered(key: ExternalAccountKey | None, identifiers: Iterable[Identifier]) -> tuple[Reason, ...]:
+    """A reason for each name that the key's patterns do not allow; a key without patterns allows all."""
+    patterns: list[str] = [] if key is None else json.loads(key.name_patterns)
     if not patterns:
-        return key, ()
-    return key, tuple(
+        return ()
+    return tuple(
         Reason(
             ReasonCode.NAME_NOT_ALLOWED,
             f"the external account key behind this account does not cover {identifier.value}",

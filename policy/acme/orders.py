@@ -4,29 +4,39 @@ What an order looks like follows from its parts: `policy.acme.order_view`.
 """
 
 import json
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from ca.csr import CertificateRequest
 from ca.names import Identifier
 from policy import rate_limits
-from policy.acme import external_accounts
-from policy.acme.authorizations import authorize
+from policy.acme import accounts, external_accounts
 from policy.acme.limits import AcmeLimits, bucket_of_address, bucket_of_name
 from policy.acme.offers import offered
 from policy.acme.order_view import OrderStatus, OrderView, identifiers_of, view, why_not_ready
 from policy.acme.refusals import IdentifiersRefused, NotAllowed, NotFound, OrderNotReady, RequestRefused
 from policy.enrollment import Enrollment, Gate, Refusal, Requester, Submitted, collect
-from policy.identifier_rules import check_identifiers, check_provable
-from policy.profile_cache import ProfileCache
-from policy.profile_gates import ACMEMode
+from policy.identifier_rules import check_identifiers, check_provable, provable_by
+from policy.profile_cache import ProfileCache, ProfileUnreadable
+from policy.profile_gates import ACMEMode, ACMERules
 from policy.profiles import Profile
 from policy.rules import check_validity
-from store import acme_orders, approvals, jobs
+from store import acme_authorizations, acme_orders, approvals, jobs
 from store.clock import Millis, after, to_datetime, to_millis
 from store.database import Transaction
-from store.ids import IssuerName, OrderId, PrincipalId, ProfileName, new_id
-from store.records import Account, ExternalAccountKey, Order
+from store.ids import AuthorizationId, IssuerName, OrderId, PrincipalId, ProfileName, new_id
+from store.records import (
+    Account,
+    Authorization,
+    AuthorizationStatus,
+    ExternalAccountKey,
+    Order,
+    ProfileVersion,
+)
+
+_TOKEN_OCTETS: Final = 24  # RFC 8555 section 8.1 wants 128 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +60,10 @@ async def create(
 ) -> OrderView:
     """A new order with its authorizations.
 
-    Raises NotFound (no such profile), IdentifiersRefused (every reason), ExternalAccountRequired,
+    Raises AccountEnded, NotFound (no such profile), IdentifiersRefused (every reason), ExternalAccountRequired,
     ExternalAccountRefused, RateLimited, ProfileUnreadable.
     """
+    await accounts.confirm(tx, account)
     version, profile = await offered(tx, cache, profile_name)
     external = await external_accounts.behind(tx, account, profile)
     reasons = [
@@ -67,7 +78,8 @@ async def create(
     await _take_limits(tx, account, external, wanted, source, limits, now)
     lifetime = after(now, profile.acme.order_lifetime)
     authorizations = [
-        await authorize(tx, cache, account, version, profile, identifier, lifetime, now)
+        await _reused(tx, cache, account, profile, identifier, now)
+        or await _authorization(tx, account, version, profile, identifier, now)
         for identifier in wanted.identifiers
     ]
     order = Order(
@@ -157,8 +169,10 @@ async def finalize(
     """Submit the order's request to the gate. One finalize wins.
 
     Returns RequestRefused rather than raising it: the record of the refusal stays.
-    Raises NotFound, NotAllowed, OrderNotReady, ExternalAccountRequired, ExternalAccountRefused, ProfileUnreadable.
+    Raises AccountEnded, NotFound, NotAllowed, OrderNotReady, ExternalAccountRequired, ExternalAccountRefused,
+    IdentifiersRefused, ProfileUnreadable.
     """
+    await accounts.confirm(tx, account)
     seen = await check_ready(tx, account, order_id, now)
     order = seen.order
     external = await _still_allowed(tx, cache, account, seen)
@@ -239,3 +253,67 @@ async def _take_limits(
     for identifier in wanted.identifiers:
         whose = bucket_of_name(account.id, identifier.value)
         await rate_limits.check(tx, limits.failed_validations, "failed validations", whose, now)
+
+
+async def _reused(
+    tx: Transaction,
+    cache: ProfileCache,
+    account: Account,
+    profile: Profile,
+    identifier: Identifier,
+    now: Millis,
+) -> Authorization | None:
+    """An earlier authorization of the account that the profile lets it use again (RFC 8555 section 7.1.3).
+
+    It must have been proved as this profile wants it proved: under another profile the server may have looked
+    elsewhere, or not have asked CAA.
+    """
+    rules = profile.acme
+    if not rules.authorization_reuse:
+        return None
+    since = Millis(now - after(Millis(0), rules.authorization_reuse))
+    name = identifier.type.value, identifier.value.removeprefix("*."), identifier.value.startswith("*.")
+    earlier = await acme_authorizations.reusable(tx, account.id, name, since, now)
+    if earlier is None or earlier.attempt not in provable_by(profile, identifier):
+        return None
+    try:
+        _, before = await cache.pinned(tx, earlier.profile, earlier.profile_version)
+    except ProfileUnreadable:
+        return None
+    return earlier if _looks_at(before.acme) == _looks_at(rules) else None
+
+
+def _looks_at(rules: ACMERules) -> tuple[object, ...]:
+    return rules.allowed_networks, rules.denied_networks, rules.caa
+
+
+async def _authorization(
+    tx: Transaction,
+    account: Account,
+    version: ProfileVersion,
+    profile: Profile,
+    identifier: Identifier,
+    now: Millis,
+) -> Authorization:
+    """A new authorization: pending, or valid at once where the profile trusts the account."""
+    trusted = profile.acme.mode is ACMEMode.TRUSTED
+    authorization = Authorization(
+        id=AuthorizationId(new_id(now)),
+        account_id=account.id,
+        profile=version.name,
+        profile_version=version.version,
+        type=identifier.type.value,
+        value=identifier.value.removeprefix("*."),
+        wildcard=identifier.value.startswith("*."),
+        status=AuthorizationStatus.VALID if trusted else AuthorizationStatus.PENDING,
+        expires_at=after(now, profile.acme.order_lifetime),
+        token=secrets.token_urlsafe(_TOKEN_OCTETS),
+        methods=json.dumps(provable_by(profile, identifier)),
+        attempt=None,
+        attempted_at=None,
+        validated_at=now if trusted else None,
+        error=None,
+        created_at=now,
+    )
+    await acme_authorizations.insert(tx, authorization)
+    return authorization

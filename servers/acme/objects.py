@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-from policy.acme.orders import Ending, OrderStatus, OrderView, identifiers_of, standing
+from policy.acme.order_view import Ending, OrderStatus, OrderView, identifiers_of, named, standing
 from policy.validation import Problem as ValidationProblem
 from servers.acme.problems import AcmeProblem, ProblemType, Subproblem
 from servers.acme.urls import Urls
@@ -21,6 +21,7 @@ _ENDINGS: Final = {
     Ending.REFUSED: ProblemType.UNAUTHORIZED,
     Ending.FAILED: ProblemType.SERVER_INTERNAL,
 }
+_GOOD: Final = (AuthorizationStatus.PENDING, AuthorizationStatus.VALID)
 
 
 @lru_cache(maxsize=1024)
@@ -53,20 +54,19 @@ def account_object(urls: Urls, account: Account, binding: JsonValue = None) -> J
     return body
 
 
-def order_object(urls: Urls, seen: OrderView) -> JsonObject:
+def order_object(urls: Urls, seen: OrderView, now: Millis) -> JsonObject:
     """RFC 8555 section 7.1.3. `certificate` stands there exactly when it can be downloaded."""
     order = seen.order
-    body: JsonObject = {
-        "status": seen.status.value,
-        "expires": timestamp(seen.expires_at),
-        "identifiers": [{"type": i.type.value, "value": i.value} for i in identifiers_of(order)],
-    }
+    body: JsonObject = {"status": seen.status.value}
+    if seen.expires_at is not None:
+        body["expires"] = timestamp(seen.expires_at)
+    body["identifiers"] = [{"type": i.type.value, "value": i.value} for i in identifiers_of(order)]
     if order.not_before is not None:
         body["notBefore"] = timestamp(order.not_before)
     if order.not_after is not None:
         body["notAfter"] = timestamp(order.not_after)
     if seen.ending is not None:
-        body["error"] = order_problem(seen)
+        body["error"] = order_problem(seen, now)
     body["authorizations"] = [urls.authorization(a.id) for a in seen.authorizations]
     body["finalize"] = urls.finalize(order.id)
     if seen.status is OrderStatus.VALID:
@@ -74,16 +74,23 @@ def order_object(urls: Urls, seen: OrderView) -> JsonObject:
     return body
 
 
-def order_problem(seen: OrderView) -> JsonObject:
-    """Why an order is invalid: never empty, and per identifier where there is more to say."""
+def order_problem(seen: OrderView, now: Millis) -> JsonObject:
+    """Why an order is invalid: never empty, and said for each identifier where that is the reason."""
     assert seen.ending is not None
-    details = [(a, json.loads(a.error)) for a in seen.authorizations if a.error is not None]
-    subproblems = [
-        Subproblem(VALIDATION_PROBLEMS[said["problem"]], said["detail"], (a.type, named(a)))
-        for a, said in details
-    ]
+    failed = [a for a in seen.authorizations if standing(a, now) not in _GOOD]
+    subproblems = (
+        [_failure(a, standing(a, now)) for a in failed] if seen.ending is Ending.AUTHORIZATION_FAILED else []
+    )
     kind = subproblems[0].type if len(subproblems) == 1 else _ENDINGS[seen.ending]
     return AcmeProblem(kind, seen.detail, subproblems=subproblems).problem.document()
+
+
+def _failure(authorization: Authorization, status: AuthorizationStatus) -> Subproblem:
+    identifier = authorization.type, named(authorization)
+    if authorization.error is None:
+        return Subproblem(ProblemType.UNAUTHORIZED, f"the authorization is {status}", identifier)
+    said = json.loads(authorization.error)
+    return Subproblem(VALIDATION_PROBLEMS[said["problem"]], said["detail"], identifier)
 
 
 def authorization_object(urls: Urls, authorization: Authorization, now: Millis) -> JsonObject:
@@ -114,11 +121,6 @@ def challenge_object(urls: Urls, authorization: Authorization, method: str) -> J
         said = json.loads(authorization.error)
         body["error"] = AcmeProblem(VALIDATION_PROBLEMS[said["problem"]], said["detail"]).problem.document()
     return body
-
-
-def named(authorization: Authorization) -> str:
-    """The name as it stands in the order: with its `*.` if it has one."""
-    return f"*.{authorization.value}" if authorization.wildcard else authorization.value
 
 
 def _challenge_status(authorization: Authorization, method: str) -> str:

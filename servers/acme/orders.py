@@ -10,7 +10,8 @@ from aiohttp import web
 from ca.csr import CsrRefused
 from ca.names import Identifier, IdentifierType, NameRefused, parse_identifier
 from policy.acme import orders
-from policy.acme.orders import NewOrder, OrderStatus, OrderView
+from policy.acme.order_view import OrderStatus, OrderView
+from policy.acme.orders import NewOrder
 from policy.acme.refusals import RequestRefused
 from policy.enrollment import read_csr
 from servers.acme import base64url
@@ -79,7 +80,14 @@ class OrderResources:
             raise AcmeProblem(ProblemType.BAD_CSR, error.reason) from None
         outcome = await self._services.database.write(
             lambda tx: orders.finalize(
-                tx, self._services.gate, signed.owner, order_id, csr, signed.source, signed.now
+                tx,
+                self._services.gate,
+                self._services.cache,
+                signed.owner,
+                order_id,
+                csr,
+                signed.source,
+                signed.now,
             )
         )
         if isinstance(outcome, RequestRefused):
@@ -132,7 +140,7 @@ class OrderResources:
     def _answer(self, seen: OrderView, status: int = 200) -> web.Response:
         retry = _POLL_SECONDS if seen.status is OrderStatus.PROCESSING else None
         return answer(
-            order_object(self._urls, seen),
+            order_object(self._urls, seen, self._services.clock()),
             status,
             location=self._urls.order(seen.order.id),
             Retry_After=retry,
