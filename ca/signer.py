@@ -125,7 +125,7 @@ class Signer(Generic[ClaimT]):
         if self._verify_signature:
             try:
                 self._verify(signature, tbs)
-            except InvalidSignature:
+            except (InvalidSignature, ValueError):
                 raise SigningRefused("the key made a signature that does not verify") from None
         certificate = der.sequence(tbs, self._issuer.signature_algorithm, der.bit_string(signature))
         self._compare(certificate, tbs)

@@ -1,7 +1,6 @@
 """What is read from a request, and the words in which one is refused."""
 
 import subprocess
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -9,23 +8,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 
-from ca import asn1, der
+from ca import der
 from ca.csr import CsrRefused, parse_csr
 from ca.csr import request as request_module
-from ca.csr.wishes import read_wishes
 from ca.keys import KeyAlgorithm, KeyDescription, subject_public_key_info
 from ca.names import parse_identifier
 from tests.ca.factories import (
-    EXTENSION_REQUEST,
     common_name,
     dns,
     key,
     make_request,
     private,
-    raw_extension,
-    raw_extension_request,
     raw_name,
     raw_request,
     raw_san,
@@ -68,77 +63,6 @@ def test_a_request_without_wishes() -> None:
     assert request.subject == x509.Name([])
 
 
-def test_all_wishes() -> None:
-    names = x509.SubjectAlternativeName(
-        [
-            x509.DNSName("B.example"),
-            x509.IPAddress(ip_address("2001:db8::1")),
-            x509.RFC822Name("Jo@B.example"),
-            x509.UniformResourceIdentifier("spiffe://b.example/x"),
-            x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x01a"),
-            x509.DirectoryName(common_name("dir")),
-            x509.RegisteredID(x509.ObjectIdentifier("1.2.3")),
-        ]
-    )
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=True,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=True,
-        key_cert_sign=True,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=True,
-    )
-    purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, x509.ObjectIdentifier("1.2.3.4")])
-    request = parse_csr(
-        make_request(
-            subject=common_name("A.example"),
-            extensions=(
-                (names, True),
-                (usage, True),
-                (purposes, False),
-                (x509.BasicConstraints(ca=True, path_length=0), True),
-                (x509.TLSFeature([x509.TLSFeatureType.status_request]), False),
-                (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"x"), True),
-            ),
-        )
-    )
-    assert request.common_name == "A.example"
-    assert request.identifiers - request.san == frozenset(dns("a.example"))
-    assert {str(name) for name in request.san} == {
-        "dns:b.example",
-        "ip:2001:db8::1",
-        "email:Jo@b.example",
-        "uri:spiffe://b.example/x",
-    }
-    assert request.other_names == ("otherName 1.3.6.1.4.1.311.20.2.3", "directoryName", "registeredID 1.2.3")
-    assert request.key_usage == (
-        "digitalSignature",
-        "contentCommitment",
-        "keyAgreement",
-        "keyCertSign",
-        "decipherOnly",
-    )
-    assert request.extended_key_usage == ("clientAuth", "1.2.3.4")
-    assert request.must_staple
-    assert request.basic_constraints_ca
-    assert request.extensions == {
-        "2.5.29.17",
-        "2.5.29.15",
-        "2.5.29.37",
-        "2.5.29.19",
-        "1.3.6.1.5.5.7.1.24",
-        "1.2.3.4",
-    }
-
-
-def test_names_that_cryptography_cannot_read_are_reported() -> None:
-    request = parse_csr(raw_request(attributes=raw_san(der.tlv(0xA3, der.sequence()), der.tlv(0xA5, b""))))
-    assert request.other_names == ("x400Address", "ediPartyName")
-
-
 @pytest.mark.parametrize(
     ("text", "identifier"),
     [
@@ -170,20 +94,6 @@ def test_a_common_name_in_an_old_string_type() -> None:
 def test_the_subject_of_a_request_is_written_anew() -> None:
     request = parse_csr(raw_request(raw_name(0x14, b"Z\xfcrich", "2.5.4.7")))
     assert request.subject.get_attributes_for_oid(NameOID.LOCALITY_NAME)[0].value == "Zürich"
-
-
-def test_the_extension_request_of_old_windows_clients() -> None:
-    wanted = raw_extension("2.5.29.17", der.sequence(der.tlv(0x82, b"a.example")))
-    attribute = der.sequence(der.oid("1.3.6.1.4.1.311.2.1.14"), der.tlv(0x31, der.sequence(wanted)))
-    assert parse_csr(raw_request(attributes=attribute)).san == frozenset(dns("a.example"))
-
-
-def test_other_attributes_are_passed_over() -> None:
-    challenge = der.sequence(der.oid("1.2.840.113549.1.9.7"), der.tlv(0x31, der.tlv(0x0C, b"secret")))
-    request = parse_csr(raw_request(attributes=challenge + raw_san(der.tlv(0x82, b"a.example"))))
-    assert request.san == frozenset(dns("a.example"))
-    assert b"secret".hex() not in repr(request)
-    assert "secret" not in repr(request)
 
 
 def refused(data: bytes) -> str:
@@ -302,57 +212,6 @@ def test_rsa_keys_that_cost_too_much_or_are_none(modulus: int, exponent: int) ->
 
 
 @pytest.mark.parametrize(
-    ("attributes", "words"),
-    [
-        (raw_san(), "without names"),
-        (raw_san(der.tlv(0x82, b"")), "empty"),
-        (raw_san(der.tlv(0x82, b"a\x00.example")), "not a DNS name"),
-        (raw_san(der.tlv(0x82, b"\xff.example")), "A-labels"),
-        (raw_san(der.tlv(0x82, b"a_b.example")), "a_b.example"),
-        (raw_san(der.tlv(0x82, b"192.0.2.1")), "IP address"),
-        (raw_san(der.tlv(0x87, bytes(5))), "4 nor 16"),
-        (raw_san(der.tlv(0x87, bytes(10) + b"\xff\xff" + bytes(4))), "maps an IPv4"),
-        (raw_san(der.tlv(0x81, b"a")), "mail address"),
-        (raw_san(der.tlv(0x86, b"a")), "URI"),
-        (raw_san(der.tlv(0x88, b"\x80")), "strict DER"),
-        (raw_san(der.tlv(0xA0, b"")), "strict DER"),
-        (raw_san(der.tlv(0x89, b"")), "strict DER"),
-        (raw_san(der.NULL), "strict DER"),
-        (raw_san(der.tlv(0x82, b"a")) * 2, "same attribute twice"),
-        (
-            raw_extension_request(*[raw_extension("2.5.29.17", der.sequence(der.tlv(0x82, b"a")))] * 2),
-            "twice",
-        ),
-        (raw_extension_request(raw_extension("1.2.3", b"") * 2), "twice"),
-        (raw_extension_request(raw_extension("2.5.29.15", b"\x03\x02\x00\x80")), "strict DER"),
-        (raw_extension_request(raw_extension("2.5.29.15", b"\x03\x03\x00\x80\x20")), "strict DER"),
-        (raw_extension_request(raw_extension("2.5.29.15", b"\x03\x03\x06\x00\x40")), "does not define"),
-        (raw_extension_request(raw_extension("2.5.29.37", der.sequence())), "without a purpose"),
-        (raw_extension_request(raw_extension("2.5.29.37", der.sequence(der.NULL))), "strict DER"),
-        (raw_extension_request(raw_extension("2.5.29.19", b"")), "strict DER"),
-        (raw_extension_request(raw_extension("2.5.29.19", der.sequence(b"\x01\x01\x01"))), "strict DER"),
-        (raw_extension_request(raw_extension("1.3.6.1.5.5.7.1.24", der.sequence(der.NULL))), "strict DER"),
-        (
-            raw_extension_request(der.sequence(der.oid("1.2.3"), b"\x01\x01\x00", der.octet_string(b""))),
-            "written out",
-        ),
-        (raw_extension_request(der.sequence(der.oid("1.2.3"))), "strict DER"),
-        (raw_extension_request(der.NULL), "strict DER"),
-        (der.sequence(EXTENSION_REQUEST, der.tlv(0x31, b"")), "more or less than one"),
-        (der.sequence(EXTENSION_REQUEST, der.tlv(0x31, der.sequence() * 2)), "more or less than one"),
-        (der.sequence(EXTENSION_REQUEST, der.tlv(0x31, der.NULL)), "strict DER"),
-        (
-            der.sequence(EXTENSION_REQUEST, der.tlv(0x31, der.sequence()))
-            + der.sequence(der.oid("1.3.6.1.4.1.311.2.1.14"), der.tlv(0x31, der.sequence())),
-            "more or less than one",
-        ),
-    ],
-)
-def test_strange_wishes(attributes: bytes, words: str) -> None:
-    assert words in refused(raw_request(attributes=attributes))
-
-
-@pytest.mark.parametrize(
     "subject",
     [raw_name(0x0C, b""), raw_name(0x0C, b"a\x00.example"), raw_name(0x02, b"\x01"), raw_name(0x0C, b"\xff")],
 )
@@ -386,18 +245,6 @@ def test_the_walk_does_not_lean_on_the_other_reader(data: bytes, monkeypatch: py
     other = x509.load_der_x509_csr(make_request("b.example"))
     monkeypatch.setattr(request_module, "_load", lambda _data: other)
     assert "strict DER" in refused(data)
-
-
-def test_wishes_of_the_wrong_shape() -> None:
-    for attributes in (der.sequence(), der.tlv(0xA0, der.sequence()), der.tlv(0xA0, der.NULL)):
-        with pytest.raises(asn1.Malformed):
-            read_wishes(attributes, asn1.element(attributes, 0, len(attributes)))
-
-
-def test_basic_constraints_of_an_end_entity() -> None:
-    request = parse_csr(make_request(extensions=((x509.BasicConstraints(ca=False, path_length=None), True),)))
-    assert not request.basic_constraints_ca
-    assert request.extensions == {"2.5.29.19"}
 
 
 def test_what_openssl_makes(tmp_path: Path) -> None:

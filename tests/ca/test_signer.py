@@ -256,9 +256,13 @@ def test_the_last_second_of_the_issuer_is_allowed() -> None:
     signer.issue(signer.prepare(Claim(), content(not_after=NOW + 1825 * DAY)))
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda whole: whole[:-1] + bytes((whole[-1] ^ 1,)), lambda whole: whole[:-1], lambda _whole: b""],
+)
 @pytest.mark.parametrize("algorithm", KeyAlgorithm)
-def test_a_wrong_signature_stays_here(algorithm: KeyAlgorithm) -> None:
-    handle = Watched(algorithm, lambda signature: signature[:-1] + bytes((signature[-1] ^ 1,)))
+def test_a_wrong_signature_stays_here(algorithm: KeyAlgorithm, spoil: Callable[[bytes], bytes]) -> None:
+    handle = Watched(algorithm, spoil)
     signer = Signer(authority(algorithm).issuer, handle, Claim)
     ticket = signer.prepare(Claim(), content())
     with pytest.raises(SigningRefused, match="does not verify"):
