@@ -8,19 +8,21 @@ from typing import Final
 
 from policy import rate_limits
 from policy.acme import external_accounts
-from policy.acme.limits import AcmeLimits
+from policy.acme.limits import AcmeLimits, bucket_of_address
 from policy.acme.refusals import (
     AccountEnded,
     ContactRefused,
     ContactUnsupported,
     ExternalAccountRefused,
+    KeyNotFresh,
     KeyTaken,
 )
-from store import acme_accounts, audit, principals
+from policy.enrollment import withdraw
+from store import acme_accounts, acme_orders, audit, certificates, principals
 from store.audit import AuditEvent
 from store.clock import Millis
 from store.database import Transaction
-from store.ids import AccountId, PrincipalId, new_id
+from store.ids import AccountId, PrincipalId, ProfileName, new_id
 from store.records import Account, AccountStatus, Principal, PrincipalKind
 
 MAX_CONTACTS: Final = 10
@@ -59,17 +61,20 @@ async def create(
     *,
     terms_agreed: bool,
     external_kid: str | None,
+    profile: ProfileName,
     source: str,
     limits: AcmeLimits,
     now: Millis,
 ) -> Account:
     """A new account for a key that has none. The binding, if any, was verified; here it is spent.
 
-    Raises ExternalAccountRefused or RateLimited.
+    `profile` is the one whose directory the client came by. Raises ExternalAccountRefused, KeyNotFresh, RateLimited.
     """
-    await rate_limits.take(tx, limits.accounts_per_address, "new accounts from this address", source, now)
+    address = bucket_of_address(source)
+    await rate_limits.take(tx, limits.accounts_per_address, "new accounts from this address", address, now)
+    await _check_fresh(tx, key, None)
     if external_kid is not None:
-        await external_accounts.usable(tx, external_kid, now)
+        await external_accounts.usable(tx, external_kid, profile, now)
         if not await acme_accounts.use_external_key(tx, external_kid, now):
             raise ExternalAccountRefused(
                 "the external account key was good for one account and has been used"
@@ -112,11 +117,9 @@ async def confirm(tx: Transaction, account: Account) -> None:
         raise AccountEnded("the account was deactivated, or its key has just been changed")
 
 
-async def update(
-    tx: Transaction, account: Account, contacts: str, *, terms_agreed: bool, now: Millis
-) -> Account:
+async def update(tx: Transaction, account: Account, contacts: str, now: Millis) -> Account:
     """The account with new contacts (RFC 8555 section 7.3.2). Raises AccountEnded."""
-    agreed = account.terms_agreed or terms_agreed
+    agreed = account.terms_agreed
     if not await acme_accounts.set_contacts(tx, account.id, contacts, terms_agreed=agreed, now=now):
         raise AccountEnded("the account was deactivated")
     await audit.append(tx, now, account.principal_id, AuditEvent.ACCOUNT_UPDATED, account.id)
@@ -126,27 +129,41 @@ async def update(
 async def deactivate(
     tx: Transaction, account: Account, now: Millis, *, by: PrincipalId | None = None
 ) -> Account:
-    """End the account for good (RFC 8555 section 7.3.6). Raises AccountEnded."""
+    """End the account for good, and what its orders still waited for (RFC 8555 section 7.3.6). Raises AccountEnded.
+
+    Its certificates stay what they are.
+    """
     to = AccountStatus.DEACTIVATED if by is None else AccountStatus.REVOKED
     if not await acme_accounts.end(tx, account.id, to, now):
         raise AccountEnded("the account was deactivated")
-    await audit.append(
-        tx, now, by or account.principal_id, AuditEvent.ACCOUNT_DEACTIVATED, account.id, status=to.value
-    )
+    who = by or account.principal_id
+    await audit.append(tx, now, who, AuditEvent.ACCOUNT_DEACTIVATED, account.id, status=to.value)
+    for job_id in await acme_orders.waiting_jobs(tx, account.id):
+        await withdraw(tx, job_id, who, now, f"the account was {to}")
     return await _again(tx, account)
 
 
 async def change_key(tx: Transaction, account: Account, key: KeyMaterial, now: Millis) -> Account:
-    """The account under a new key (RFC 8555 section 7.3.5). Raises KeyTaken or AccountEnded."""
+    """The account under a new key (RFC 8555 section 7.3.5). Raises KeyTaken, KeyNotFresh, AccountEnded."""
     holder = await acme_accounts.find(tx, key.thumbprint)
     if holder is not None:
         raise KeyTaken(holder.id)
+    await _check_fresh(tx, key, account)
     if not await acme_accounts.change_key(tx, account, key.thumbprint, key.jwk, key.spki_sha256, now):
         raise AccountEnded("the account was deactivated, or its key has just been changed")
     await audit.append(
         tx, now, account.principal_id, AuditEvent.ACCOUNT_KEY_CHANGED, account.id, thumbprint=key.thumbprint
     )
     return await _again(tx, account)
+
+
+async def _check_fresh(tx: Transaction, key: KeyMaterial, account: Account | None) -> None:
+    """Raise KeyNotFresh for a key that another account had, or that stands in a certificate."""
+    holder = await acme_accounts.holder_of_key(tx, key.spki_sha256)
+    if holder is not None and (account is None or holder != account.id):
+        raise KeyNotFresh("another account had this key: make a new key for every account")
+    if await certificates.key_used(tx, key.spki_sha256) or await certificates.blocked(tx, key.spki_sha256):
+        raise KeyNotFresh("this key stands in a certificate, or is blocked: make a new key for the account")
 
 
 async def _again(tx: Transaction, account: Account) -> Account:

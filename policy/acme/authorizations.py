@@ -18,12 +18,14 @@ import structlog
 from ca.names import Identifier, IdentifierType
 from policy import rate_limits
 from policy.acme.limits import AcmeLimits, bucket_of_name
-from policy.acme.order_view import standing
-from policy.acme.refusals import NotAllowed, NotFound
+from policy.acme.order_view import named, standing
+from policy.acme.refusals import AuthorizationEnded, NotAllowed, NotFound
+from policy.enrollment import withdraw
 from policy.profile_cache import ProfileCache
 from policy.profile_gates import ACMERules
 from policy.validation import CAARequest, NetworkRules, ValidationFailed, ValidationRecord, Validator
-from store import acme_accounts, acme_authorizations, audit
+from policy.validation import Problem as ValidationProblem
+from store import acme_accounts, acme_authorizations, acme_orders, audit
 from store.audit import AuditEvent
 from store.clock import Millis, after
 from store.database import Database, StorageFailed, Transaction
@@ -34,6 +36,10 @@ log = structlog.get_logger()
 _RETAKE_AFTER: Final = 30_000  # ms; longer than any validation may take, so that nobody is overtaken
 _RETAKE_SECONDS: Final = 5.0
 _RETAKE_BATCH: Final = 100
+_OVER: Final = (AuthorizationStatus.EXPIRED, AuthorizationStatus.DEACTIVATED, AuthorizationStatus.REVOKED)
+_TOO_LATE: Final = json.dumps(
+    {"problem": ValidationProblem.SERVER_INTERNAL.value, "detail": "the check could not be made in time"}
+)
 _UNWRITTEN_SECONDS: Final = 0.3  # how long an attempt may run before it is written down
 
 
@@ -50,11 +56,20 @@ async def load(tx: Transaction, account: Account, authorization_id: Authorizatio
 async def deactivate(
     tx: Transaction, account: Account, authorization_id: AuthorizationId, now: Millis
 ) -> Authorization:
-    """Pending or valid -> deactivated (RFC 8555 section 7.5.2). Raises NotFound, NotAllowed."""
-    await load(tx, account, authorization_id)
+    """Pending or valid -> deactivated, once and for all (RFC 8555 section 7.5.2).
+
+    What waits to be signed on the strength of it is withdrawn. Raises NotFound, NotAllowed, AuthorizationEnded.
+    """
+    found = await load(tx, account, authorization_id)
+    if found.status is AuthorizationStatus.DEACTIVATED:
+        return found
+    check_alive(found, now)
     if not await acme_authorizations.deactivate(tx, authorization_id):
-        raise NotAllowed("the authorization has ended already")
+        raise AuthorizationEnded("the authorization has just ended")
     await audit.append(tx, now, account.principal_id, AuditEvent.AUTHORIZATION_DEACTIVATED, authorization_id)
+    for job_id in await acme_orders.waiting_jobs_on(tx, authorization_id):
+        why = f"the authorization of {named(found)} was deactivated"
+        await withdraw(tx, job_id, account.principal_id, now, why)
     return await load(tx, account, authorization_id)
 
 
@@ -62,6 +77,13 @@ def check_offered(authorization: Authorization, method: str) -> None:
     """Raise NotFound unless the authorization offers this challenge."""
     if method not in json.loads(authorization.methods):
         raise NotFound("there is no such challenge")
+
+
+def check_alive(authorization: Authorization, now: Millis) -> None:
+    """Raise AuthorizationEnded unless it is pending or valid."""
+    status = standing(authorization, now)
+    if status not in (AuthorizationStatus.PENDING, AuthorizationStatus.VALID):
+        raise AuthorizationEnded(f"the authorization is {status}: make a new order")
 
 
 class Attempts:
@@ -90,20 +112,26 @@ class Attempts:
         """The authorization after an attempt by `method`, or as it stands when `patience` seconds are over.
 
         An authorization has one attempt: asked again, with whatever method, it is the same one.
+        Raises AuthorizationEnded for one that is over without having been attempted.
         """
         now = self._clock()
+        if standing(authorization, now) in _OVER:
+            check_alive(authorization, now)
         if (
             standing(authorization, now) is not AuthorizationStatus.PENDING
             or authorization.attempt is not None
         ):
             return authorization
         begun = replace(authorization, attempt=method, attempted_at=now)
-        task = self._running.get(authorization.id) or self._start(begun)
+        first = authorization.id not in self._running
+        task = self._start(begun) if first else self._running[authorization.id]
         done, _ = await asyncio.wait([task], timeout=min(_UNWRITTEN_SECONDS, patience))
-        if not done:
+        if first and not (done and task.result()):
+            # Also when it broke: then it is taken over like one whose process died.
             await self._database.write(
                 lambda tx: acme_authorizations.attempt(tx, authorization.id, method, now)
             )
+        if not done:
             done, _ = await asyncio.wait([task], timeout=max(patience - _UNWRITTEN_SECONDS, 0))
         ended = task.result() if done else None
         return ended or await acme_authorizations.get(self._database.single, authorization.id) or begun
@@ -134,7 +162,13 @@ class Attempts:
     async def _retake(self, tx: Transaction) -> list[Authorization]:
         now = self._clock()
         interrupted = await acme_authorizations.interrupted(tx, Millis(now - _RETAKE_AFTER), _RETAKE_BATCH)
-        return [one for one in interrupted if await acme_authorizations.retake(tx, one, now)]
+        taken = []
+        for one in interrupted:
+            if standing(one, now) is AuthorizationStatus.EXPIRED:
+                await acme_authorizations.invalidate(tx, one, _TOO_LATE)
+            elif await acme_authorizations.retake(tx, one, now):
+                taken.append(one)
+        return taken
 
     async def make(self, authorization: Authorization) -> Authorization | None:
         """Validate, and write down how it ended; None if that failed or it had ended already. Raises nothing."""
@@ -194,6 +228,8 @@ class Attempts:
         if ended is None:
             return None
         await self._record(tx, authorization, AuditEvent.AUTHORIZATION_INVALID, now, why=outcome.detail)
+        if outcome.problem is ValidationProblem.SERVER_INTERNAL:
+            return ended  # our fault does not count against anybody
         whose = bucket_of_name(authorization.account_id, authorization.value)
         with suppress(rate_limits.RateLimited):  # the bucket is empty already: newOrder refuses
             await rate_limits.take(tx, self._limits.failed_validations, "failed validations", whose, now)

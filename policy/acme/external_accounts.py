@@ -54,8 +54,8 @@ def matches(pattern: str, identifier: Identifier) -> bool:
     return identifier.value == pattern
 
 
-async def usable(tx: Transaction, kid: str, now: Millis) -> ExternalAccountKey:
-    """The key of that id; ExternalAccountRefused if there is none, or it has ended."""
+async def usable(tx: Transaction, kid: str, profile: str, now: Millis) -> ExternalAccountKey:
+    """The key of that id, good for a new account under `profile`; ExternalAccountRefused if it is not."""
     key = await acme_accounts.external_key(tx, kid)
     if key is None:
         raise ExternalAccountRefused("there is no external account key of this id: ask the operator for one")
@@ -63,6 +63,7 @@ async def usable(tx: Transaction, kid: str, now: Millis) -> ExternalAccountKey:
         raise ExternalAccountRefused("the external account key was revoked: ask the operator for another")
     if key.expires_at is not None and key.expires_at <= now:
         raise ExternalAccountRefused("the external account key has expired: ask the operator for another")
+    check_profile(key, profile)
     return key
 
 
@@ -90,7 +91,7 @@ def check_profile(key: ExternalAccountKey, profile: str) -> None:
     """Raise ExternalAccountRefused if the key is for another profile."""
     if key.profile is not None and key.profile != profile:
         raise ExternalAccountRefused(
-            f"the external account key behind this account is for profile {key.profile}"
+            f"the external account key is for profile {key.profile}: use the directory of that profile"
         )
 
 

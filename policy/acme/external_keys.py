@@ -3,8 +3,9 @@
 import json
 
 from policy.acme.external_accounts import parse_pattern
+from policy.enrollment import withdraw
 from policy.profile_cache import ProfileCache
-from store import acme_accounts, audit
+from store import acme_accounts, acme_orders, audit
 from store.audit import AuditEvent
 from store.clock import Millis
 from store.database import Transaction
@@ -76,3 +77,5 @@ async def revoke(tx: Transaction, kid: str, by: PrincipalId, now: Millis) -> Non
     if not await acme_accounts.revoke_external_key(tx, kid, now):
         raise NoSuchKey(f"there is no external account key {kid}, or it was revoked already")
     await audit.append(tx, now, by, AuditEvent.EAB_KEY_REVOKED, kid)
+    for job_id in await acme_orders.waiting_jobs_under(tx, kid):
+        await withdraw(tx, job_id, by, now, "the external account key behind the account was revoked")

@@ -35,6 +35,10 @@ class KeyTaken(AcmeRefused):
         self.account_id = account_id
 
 
+class KeyNotFresh(AcmeRefused):
+    """The key is, or was, good for something else: each account has a key of its own (RFC 8555 section 11.1)."""
+
+
 class ContactRefused(AcmeRefused):
     """A contact is not an address that this CA would write to."""
 
@@ -57,6 +61,10 @@ class IdentifiersRefused(AcmeRefused):
     def __init__(self, reasons: tuple[Reason, ...]) -> None:
         super().__init__("; ".join(reason.words for reason in reasons))
         self.reasons = reasons
+
+
+class AuthorizationEnded(AcmeRefused):
+    """Nothing can be done with the authorization any more."""
 
 
 class OrderNotReady(AcmeRefused):

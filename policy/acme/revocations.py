@@ -7,6 +7,7 @@ from policy import revocation
 from policy.acme import accounts
 from policy.acme.refusals import NotAllowed
 from policy.enrollment import identifiers_from
+from policy.revocation import ReasonCode
 from store import acme_authorizations, certificates, requests
 from store.clock import Millis
 from store.database import Transaction
@@ -17,7 +18,7 @@ from store.records import Account, Certificate
 async def revoke(tx: Transaction, der: bytes, account: Account | None, reason: int, now: Millis) -> None:
     """Revoke the certificate `der` for `account`, or, with None, for whoever proved to hold its key.
 
-    Raises NotAllowed and what `policy.revocation.revoke` raises.
+    Raises AccountEnded, NotAllowed and what `policy.revocation.revoke` raises.
     """
     certificate = await certificates.with_digest(tx, sha256(der).hexdigest())
     if certificate is None:
@@ -25,8 +26,17 @@ async def revoke(tx: Transaction, der: bytes, account: Account | None, reason: i
     by = certificate.principal_id
     if account is not None:
         await accounts.confirm(tx, account)
-        if certificate.account_id != account.id and not await _holds_all(tx, account, certificate, now):
-            raise NotAllowed("this account neither ordered the certificate nor holds all of its names today")
+        if certificate.account_id != account.id:
+            if not await _holds_all(tx, account, certificate, now):
+                raise NotAllowed(
+                    "this account neither ordered the certificate nor holds all of its names today"
+                )
+            if reason == ReasonCode.KEY_COMPROMISE:
+                # It would block for good a key that somebody else holds, perhaps for other names too.
+                raise revocation.BadReason(
+                    "that a key is compromised is said by its holder, or by the account that ordered the "
+                    "certificate; use another reason, such as 4 (superseded) or 5 (cessationOfOperation)"
+                )
         by = PrincipalId(account.principal_id)
     await revocation.revoke(tx, certificate.issuer, certificate.serial, reason, by, now)
 

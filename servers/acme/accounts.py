@@ -1,12 +1,23 @@
 """newAccount, accounts, their orders, key change (RFC 8555 sections 7.3, 7.1.2.1)."""
 
+import re
 from typing import Final
 
 from aiohttp import web
 
-from policy.acme import accounts, external_accounts
+from policy.acme import accounts, external_accounts, orders
 from policy.acme.accounts import KeyMaterial
-from policy.acme.refusals import ExternalAccountRefused, KeyTaken, NoSuchAccount, NotAllowed
+from policy.acme.external_keys import purpose
+from policy.acme.offers import offered
+from policy.acme.refusals import (
+    AccountEnded,
+    ExternalAccountRefused,
+    ExternalAccountRequired,
+    KeyTaken,
+    NoSuchAccount,
+    NotAllowed,
+    NotFound,
+)
 from servers.acme import jws
 from servers.acme.answers import answer
 from servers.acme.front import AcmeFront, Signed
@@ -15,12 +26,13 @@ from servers.acme.objects import account_object
 from servers.acme.problems import AcmeProblem, ProblemType
 from servers.acme.refusals import BadSignature, WrongUrl
 from servers.web.strict_json import JsonObject, JsonRefused, JsonValue, load_object
-from store import acme_accounts, acme_orders
+from store import acme_accounts
 from store.database import Transaction
 from store.ids import ProfileName
-from store.records import Account, ExternalAccountKey
+from store.records import Account, AccountStatus, ExternalAccountKey
 
-_PAGE: Final = 100
+PAGE: Final = 100
+_BEHIND: Final = re.compile("[0-9a-f]{0,64}")
 
 
 class AccountResources:
@@ -32,31 +44,50 @@ class AccountResources:
         self._urls = front.urls
 
     async def new_account(self, signed: Signed) -> web.StreamResponse:
-        """POST newAccount with jwk: find or create."""
+        """POST newAccount with jwk: find or create. What is asked of an account that exists is ignored (7.3.1)."""
         fields = signed.fields()
-        only_existing = _flag(fields, "onlyReturnExisting")
-        agreed = _flag(fields, "termsOfServiceAgreed")
-        contacts = accounts.check_contacts(_contacts(fields) or ())
         found = await self._services.database.read(lambda tx: acme_accounts.find(tx, signed.key.thumbprint))
         if found is not None:
-            return answer(account_object(self._urls, found), location=self._urls.account(found.id))
-        if only_existing:
+            return self._existing(found)
+        if _flag(fields, "onlyReturnExisting"):
             raise NoSuchAccount("there is no account for this key")
-        if self._services.meta.terms_of_service is not None and not agreed:
+        contacts = accounts.check_contacts(_contacts(fields) or ())
+        agreed = self._check_terms(fields)
+        name = ProfileName(self._front.profile_of(signed.request))
+        _, profile = await self._services.database.read(lambda tx: offered(tx, self._services.cache, name))
+        binding = fields.get("externalAccountBinding")
+        if binding is None and profile.acme.external_account_required:
+            raise ExternalAccountRequired(
+                f"profile {name} takes accounts with an external account binding only: ask the operator for a key"
+            )
+        kid = None if binding is None else await self._check_binding(signed, binding, name)
+        account, created = await self._create(signed, contacts, kid, name, agreed=agreed)
+        if not created:
+            return self._existing(account)
+        # Only what was verified is echoed.
+        body = account_object(self._urls, account, None if kid is None else binding)
+        return answer(body, 201, location=self._urls.account(account.id))
+
+    def _existing(self, found: Account) -> web.Response:
+        if found.status is not AccountStatus.VALID:
+            raise AccountEnded(f"the account of this key is {found.status}, for good: use a new key")
+        return answer(account_object(self._urls, found), location=self._urls.account(found.id))
+
+    def _check_terms(self, fields: JsonObject) -> bool:
+        """Whether the client agrees to the terms of service, without which there is no account where there are terms."""
+        agreed = _flag(fields, "termsOfServiceAgreed")
+        terms = self._services.meta.terms_of_service
+        if terms is not None and not agreed:
             raise AcmeProblem(
                 ProblemType.USER_ACTION_REQUIRED,
-                f"agree to the terms of service first: {self._services.meta.terms_of_service}",
-                headers={"Link": f'<{self._services.meta.terms_of_service}>;rel="terms-of-service"'},
+                f"agree to the terms of service first: {terms}",
+                instance=terms,
+                headers={"Link": f'<{terms}>;rel="terms-of-service"'},
             )
-        binding = fields.get("externalAccountBinding")
-        kid = await self._check_binding(signed, binding)
-        account, created = await self._create(signed, contacts, kid, agreed=agreed)
-        # Only what was verified is echoed.
-        body = account_object(self._urls, account, binding if created and kid is not None else None)
-        return answer(body, 201 if created else 200, location=self._urls.account(account.id))
+        return agreed
 
     async def _create(
-        self, signed: Signed, contacts: str, kid: str | None, *, agreed: bool
+        self, signed: Signed, contacts: str, kid: str | None, profile: ProfileName, *, agreed: bool
     ) -> tuple[Account, bool]:
         async def work(tx: Transaction) -> tuple[Account, bool]:
             # Looked up again: two requests with one new key may have come at the same moment.
@@ -69,6 +100,7 @@ class AccountResources:
                 contacts,
                 terms_agreed=agreed,
                 external_kid=kid,
+                profile=profile,
                 source=signed.source,
                 limits=self._services.limits,
                 now=signed.now,
@@ -77,73 +109,54 @@ class AccountResources:
 
         return await self._services.database.write(work)
 
-    async def _check_binding(self, signed: Signed, binding: JsonValue) -> str | None:
-        """The id of the external account key that vouches for this one, verified; None without a binding."""
-        if binding is None:
-            await self._refuse_if_required(signed)
-            return None
+    async def _check_binding(self, signed: Signed, binding: JsonValue, profile: ProfileName) -> str:
+        """The id of the external account key that vouches for this one, verified."""
         inner = jws.parse_binding(binding)
         assert inner.kid is not None
         kid = inner.kid
         external: ExternalAccountKey = await self._services.database.read(
-            lambda tx: external_accounts.usable(tx, kid, signed.now)
+            lambda tx: external_accounts.usable(tx, kid, profile, signed.now)
         )
-        url = self._urls.base + signed.request.raw_path
+        mac_key = self._services.unsealer.unseal(external.sealed_key, purpose(kid))
         try:
-            jws.verify_eab(
-                inner, self._services.unsealer.unseal(external.sealed_key, f"eab:{kid}"), url, signed.key
-            )
+            jws.verify_eab(inner, mac_key, signed.url, signed.key)
         except (BadSignature, WrongUrl) as error:
             raise ExternalAccountRefused(str(error)) from None
         return kid
 
-    async def _refuse_if_required(self, signed: Signed) -> None:
-        name = ProfileName(signed.request.match_info["profile"])
-        _, profile = await self._services.database.read(lambda tx: self._services.cache.current(tx, name))
-        if profile.acme.external_account_required:
-            raise AcmeProblem(
-                ProblemType.EXTERNAL_ACCOUNT_REQUIRED,
-                f"profile {name} takes accounts with an external account binding only: ask the operator for a key",
-            )
-
     async def account(self, signed: Signed) -> web.StreamResponse:
-        """POST to an account: read, update, deactivate."""
+        """POST to an account: read, deactivate, or give it other contacts. Every other member is ignored (7.3.2)."""
         owner = self._own(signed)
         if not signed.payload:
             return answer(account_object(self._urls, owner))
         fields = signed.fields()
-        status = fields.get("status")
-        if status == "deactivated":
+        if fields.get("status") == AccountStatus.DEACTIVATED.value:
             ended = await self._services.database.write(lambda tx: accounts.deactivate(tx, owner, signed.now))
             self._front.accounts.forget(owner.id)
             return answer(account_object(self._urls, ended))
-        if status not in (None, owner.status.value):
-            raise AcmeProblem(
-                ProblemType.MALFORMED, 'the only status an account can be given is "deactivated"'
-            )
         wanted = _contacts(fields)
         contacts = owner.contacts if wanted is None else accounts.check_contacts(wanted)
-        agreed = _flag(fields, "termsOfServiceAgreed")
-        if contacts == owner.contacts and agreed <= owner.terms_agreed:
+        if contacts == owner.contacts:
             return answer(account_object(self._urls, owner))
         updated = await self._services.database.write(
-            lambda tx: accounts.update(tx, owner, contacts, terms_agreed=agreed, now=signed.now)
+            lambda tx: accounts.update(tx, owner, contacts, signed.now)
         )
         self._front.accounts.forget(owner.id)
         return answer(account_object(self._urls, updated))
 
     async def orders(self, signed: Signed) -> web.StreamResponse:
-        """POST-as-GET of an account's orders, a page at a time."""
+        """POST-as-GET of an account's orders, a page at a time (section 7.1.2.1)."""
         signed.expect_empty()
         owner = self._own(signed)
-        after = signed.request.query.get("after", "")
-        found = await self._services.database.read(
-            lambda tx: acme_orders.page(tx, owner.id, after, _PAGE + 1)
+        behind = signed.request.query.get("after", "")
+        if not _BEHIND.fullmatch(behind):
+            raise NotFound("there is no such page")
+        found, last = await self._services.database.read(
+            lambda tx: orders.page(tx, owner, behind, PAGE, signed.now)
         )
-        response = answer({"orders": [self._urls.order(order_id) for order_id in found[:_PAGE]]})
-        if len(found) > _PAGE:
-            following = f"{self._urls.orders(owner.id)}?after={found[_PAGE - 1]}"
-            response.headers.add("Link", f'<{following}>;rel="next"')
+        response = answer({"orders": [self._urls.order(order_id) for order_id in found]})
+        if last is not None:
+            response.headers.add("Link", f'<{self._urls.orders(owner.id)}?after={last}>;rel="next"')
         return response
 
     async def key_change(self, signed: Signed) -> web.StreamResponse:
@@ -152,7 +165,7 @@ class AccountResources:
         inner = jws.parse_key_change(signed.payload)
         new_key = load_public_jwk(inner.jwk)
         jws.verify(inner, new_key)
-        jws.check_url(inner, self._urls.base + signed.request.raw_path)
+        jws.check_url(inner, signed.url)
         try:
             said = load_object(inner.payload)
         except JsonRefused as error:

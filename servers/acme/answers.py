@@ -21,10 +21,12 @@ _SIMPLE: Final[Mapping[type[AcmeRefused], tuple[ProblemType, int | None]]] = {
     refusals.NoSuchAccount: (ProblemType.ACCOUNT_DOES_NOT_EXIST, None),
     refusals.AccountEnded: (ProblemType.UNAUTHORIZED, 401),
     refusals.KeyTaken: (ProblemType.MALFORMED, 409),
+    refusals.KeyNotFresh: (ProblemType.BAD_PUBLIC_KEY, None),
     refusals.ContactRefused: (ProblemType.INVALID_CONTACT, None),
     refusals.ContactUnsupported: (ProblemType.UNSUPPORTED_CONTACT, None),
     refusals.ExternalAccountRequired: (ProblemType.EXTERNAL_ACCOUNT_REQUIRED, None),
     refusals.ExternalAccountRefused: (ProblemType.UNAUTHORIZED, None),
+    refusals.AuthorizationEnded: (ProblemType.MALFORMED, None),
     refusals.OrderNotReady: (ProblemType.ORDER_NOT_READY, None),
 }
 _OF_IDENTIFIERS: Final = ProblemType.REJECTED_IDENTIFIER

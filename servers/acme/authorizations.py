@@ -4,7 +4,7 @@ from aiohttp import web
 
 from policy.acme import authorizations
 from servers.acme.answers import answer
-from servers.acme.front import AcmeFront, Signed
+from servers.acme.front import PROFILE, AcmeFront, Signed
 from servers.acme.objects import authorization_object, challenge_object
 from servers.acme.problems import AcmeProblem, ProblemType
 from store.ids import AuthorizationId
@@ -29,6 +29,7 @@ class AuthorizationResources:
         else:
             words = 'the only status an authorization can be given is "deactivated"'
             raise AcmeProblem(ProblemType.MALFORMED, words)
+        signed.request[PROFILE] = found.profile
         # No Retry-After: some clients would wait that long although the answer is about to come.
         return answer(authorization_object(self._urls, found, signed.now))
 
@@ -42,6 +43,7 @@ class AuthorizationResources:
             signed.fields()  # {} by the RFC; members that we do not know are ignored
             # Usually it takes milliseconds, and the client's next look finds the result.
             found = await self._services.attempts.attempt(found, method, self._services.validation_wait)
+        signed.request[PROFILE] = found.profile
         response = answer(challenge_object(self._urls, found, method))
         response.headers.add("Link", f'<{self._urls.authorization(found.id)}>;rel="up"')
         return response

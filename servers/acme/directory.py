@@ -2,10 +2,8 @@
 
 from aiohttp import web
 
-from policy.profile_cache import ProfileUnreadable
 from servers.acme.answers import answer
-from servers.acme.front import AcmeFront
-from servers.acme.problems import AcmeProblem, ProblemType
+from servers.acme.front import AcmeFront, Signed
 from servers.web.strict_json import JsonObject
 from store.clock import to_datetime
 from store.ids import ProfileName
@@ -15,28 +13,24 @@ class DirectoryResources:
     """The handlers."""
 
     def __init__(self, front: AcmeFront) -> None:
+        self._front = front
         self._services = front.services
         self._urls = front.urls
 
     async def directory(self, request: web.Request) -> web.StreamResponse:
         """GET the directory of a profile, or of the default one."""
-        name = request.match_info.get("profile", self._services.default_profile)
-        try:
-            _, profile = await self._services.database.read(
-                lambda tx: self._services.cache.current(tx, ProfileName(name))
-            )
-        except ProfileUnreadable:
-            raise AcmeProblem(ProblemType.MALFORMED, "there is no such profile", status=404) from None
-        if not profile.acme.enabled:
-            raise AcmeProblem(ProblemType.MALFORMED, "this profile is not offered over ACME", status=404)
+        name = self._front.profile_of(request)
+        _, profile = await self._services.database.read(
+            lambda tx: offered(tx, self._services.cache, ProfileName(name))
+        )
         meta: JsonObject = {}
-        offered = self._services.meta
-        if offered.terms_of_service:
-            meta["termsOfService"] = offered.terms_of_service
-        if offered.website:
-            meta["website"] = offered.website
-        if offered.caa_identities:
-            meta["caaIdentities"] = list(offered.caa_identities)
+        said = self._services.meta
+        if said.terms_of_service:
+            meta["termsOfService"] = said.terms_of_service
+        if said.website:
+            meta["website"] = said.website
+        if said.caa_identities:
+            meta["caaIdentities"] = list(said.caa_identities)
         if profile.acme.external_account_required:
             meta["externalAccountRequired"] = True
         body: JsonObject = {
@@ -49,7 +43,17 @@ class DirectoryResources:
         }
         return answer(body)
 
+    async def posted_directory(self, signed: Signed) -> web.StreamResponse:
+        """POST-as-GET, which section 6.3 wants beside GET."""
+        signed.expect_empty()
+        return await self.directory(signed.request)
+
     async def new_nonce(self, request: web.Request) -> web.StreamResponse:
-        """HEAD answers 200, GET 204, both with a nonce that no cache keeps."""
+        """HEAD answers 200, GET and POST-as-GET 204, all with a nonce that no cache keeps."""
         nonce = self._services.nonces.fresh(to_datetime(self._services.clock()))
         return web.Response(status=200 if request.method == "HEAD" else 204, headers={"Replay-Nonce": nonce})
+
+    async def posted_new_nonce(self, signed: Signed) -> web.StreamResponse:
+        """POST-as-GET, as for the directory."""
+        signed.expect_empty()
+        return await self.new_nonce(signed.request)

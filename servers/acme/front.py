@@ -31,6 +31,8 @@ from store.database import StorageFailed
 from store.records import Account, AccountStatus
 
 log = structlog.get_logger()
+PROFILE: Final = web.RequestKey("profile", str)
+"""Where a handler leaves the profile of the object that it was asked for."""
 _MEDIA_TYPE: Final = "application/jose+json"
 
 
@@ -40,6 +42,7 @@ class Signed:
 
     request: web.Request
     payload: bytes
+    url: str
     key: AccountKey
     account: Account | None
     now: Millis
@@ -118,7 +121,7 @@ class AcmeFront:
             )
         parsed = jws.parse(await request.read())
         # The URL that clients were given, whatever Host says: a proxy may have changed that.
-        jws.check_url(parsed, self.urls.base + request.raw_path)
+        jws.check_url(parsed, self.urls.requested(request.raw_path))
         return parsed
 
     async def _by_kid(self, request: web.Request, parsed: jws.SignedRequest) -> Signed:
@@ -131,12 +134,12 @@ class AcmeFront:
         now = await self._verify(parsed, key)
         if account.status is not AccountStatus.VALID:
             raise AccountEnded(f"the account is {account.status}")
-        return Signed(request, parsed.payload, key, account, now)
+        return Signed(request, parsed.payload, parsed.url, key, account, now)
 
     async def _by_jwk(self, request: web.Request, parsed: jws.SignedRequest) -> Signed:
         key = load_public_jwk(parsed.jwk)
         now = await self._verify(parsed, key)
-        return Signed(request, parsed.payload, key, None, now)
+        return Signed(request, parsed.payload, parsed.url, key, None, now)
 
     async def _verify(self, parsed: jws.SignedRequest, key: AccountKey) -> Millis:
         # Signature first: a stranger must not be able to spend somebody's nonce.
@@ -146,7 +149,7 @@ class AcmeFront:
         return now
 
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Errors become problem documents, and every answer gets its nonce and its link."""
+        """Errors become problem documents."""
         try:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 - nothing leaves without being a problem document
@@ -156,18 +159,21 @@ class AcmeFront:
                 status=problem.problem.status,
                 headers={**problem.headers, "Content-Type": "application/problem+json"},
             )
-        self.add_nonce(request, response)
         return response
 
-    def add_nonce(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Give a POST's answer what the client needs for its next request."""
+    def profile_of(self, request: web.Request) -> str:
+        """The profile that the request's directory is of: named in the path, found by the handler, or the default."""
+        named = request.match_info.get("profile")
+        return request.get(PROFILE, self.services.default_profile) if named is None else named.lower()
+
+    def decorate(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Give an answer, whoever made it, what the client needs for its next request."""
         headers = response.headers
-        if request.method == "POST" and "Replay-Nonce" not in headers:
+        if (request.method == "POST" or response.status >= 400) and "Replay-Nonce" not in headers:
             headers["Replay-Nonce"] = self.services.nonces.fresh(to_datetime(self.services.clock()))
         headers["Cache-Control"] = "no-store"
         if not request.path.endswith("/directory"):
-            profile = request.match_info.get("profile", self.services.default_profile)
-            headers.add("Link", f'<{self.urls.resource(profile, "directory")}>;rel="index"')
+            headers.add("Link", f'<{self.urls.resource(self.profile_of(request), "directory")}>;rel="index"')
 
     def _problem_of(self, request: web.Request, error: Exception) -> ProblemError:
         match error:

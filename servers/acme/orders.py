@@ -16,7 +16,7 @@ from policy.acme.refusals import RequestRefused
 from policy.enrollment import read_csr
 from servers.acme import base64url
 from servers.acme.answers import answer
-from servers.acme.front import AcmeFront, Signed
+from servers.acme.front import PROFILE, AcmeFront, Signed
 from servers.acme.objects import order_object, parse_timestamp
 from servers.acme.problems import AcmeProblem, ProblemType, Subproblem
 from servers.web.problem import quoted
@@ -36,6 +36,7 @@ class OrderResources:
     """The handlers."""
 
     def __init__(self, front: AcmeFront) -> None:
+        self._front = front
         self._services = front.services
         self._urls = front.urls
 
@@ -45,7 +46,7 @@ class OrderResources:
         wanted = NewOrder(
             _identifiers(fields.get("identifiers")), _date(fields, "notBefore"), _date(fields, "notAfter")
         )
-        profile = ProfileName(signed.request.match_info["profile"])
+        profile = ProfileName(self._front.profile_of(signed.request))
         seen = await self._services.database.write(
             lambda tx: orders.create(
                 tx,
@@ -58,7 +59,7 @@ class OrderResources:
                 signed.now,
             )
         )
-        return self._answer(seen, 201)
+        return self._answer(signed, seen, 201)
 
     async def order(self, signed: Signed) -> web.StreamResponse:
         """POST-as-GET of an order. Whoever asks while it is processing is here to collect it."""
@@ -69,14 +70,19 @@ class OrderResources:
         )
         if seen.status is OrderStatus.PROCESSING:
             seen = await self._settle(signed, order_id, seen)
-        return self._answer(seen)
+        return self._answer(signed, seen)
 
     async def finalize(self, signed: Signed) -> web.StreamResponse:
         """POST finalize: the request goes to the gate; an answer that comes soon is waited for."""
         order_id = OrderId(signed.request.match_info["order"])
+        der = _csr(signed.fields())
         try:
-            csr = read_csr(_csr(signed.fields()))
+            csr = read_csr(der)
         except CsrRefused as error:
+            # An order that is not ready is refused as that, whatever was sent to it.
+            await self._services.database.read(
+                lambda tx: orders.check_ready(tx, signed.owner, order_id, signed.now)
+            )
             raise AcmeProblem(ProblemType.BAD_CSR, error.reason) from None
         outcome = await self._services.database.write(
             lambda tx: orders.finalize(
@@ -100,7 +106,7 @@ class OrderResources:
         )
         if seen.status is OrderStatus.PROCESSING:
             seen = await self._settle(signed, order_id, seen)
-        return self._answer(seen)
+        return self._answer(signed, seen)
 
     async def certificate(self, signed: Signed) -> web.StreamResponse:
         """POST-as-GET of the certificate of an order, with its chain (section 7.4.2)."""
@@ -137,7 +143,8 @@ class OrderResources:
     async def _come_back_if_held(self, signed: Signed, order_id: OrderId, seen: OrderView) -> OrderView:
         return await self._come_back(signed, order_id) if seen.held else seen
 
-    def _answer(self, seen: OrderView, status: int = 200) -> web.Response:
+    def _answer(self, signed: Signed, seen: OrderView, status: int = 200) -> web.Response:
+        signed.request[PROFILE] = seen.order.profile
         retry = _POLL_SECONDS if seen.status is OrderStatus.PROCESSING else None
         return answer(
             order_object(self._urls, seen, self._services.clock()),

@@ -1,18 +1,40 @@
 """Where the resources live. One place makes these URLs, one place takes them apart."""
 
+from typing import Final
+from urllib.parse import urlsplit
+
 from store.ids import AccountId
 
-ACCOUNT_PATH = "/acme/acct/"
+ROOT: Final = "/acme/"
+ACCOUNT_PATH: Final = "/acme/acct/"
 
 
 class Urls:
-    """URLs below one external address. Ids are of our own making: nothing in them needs quoting."""
+    """URLs below one external address. Ids are of our own making: nothing in them needs quoting.
 
-    __slots__ = ("_account_prefix", "base")
+    The external address may have a path (`https://pki.example/ca`). A proxy in front takes that off or leaves it on;
+    `prefix` is what it may have left on.
+    """
+
+    __slots__ = ("_account_prefix", "base", "prefix")
 
     def __init__(self, external_url: str) -> None:
         self.base = external_url.rstrip("/")
+        self.prefix = urlsplit(self.base).path
         self._account_prefix = self.base + ACCOUNT_PATH
+
+    def requested(self, target: str) -> str:
+        """The URL that clients know a request target by, whatever the proxy made of it and whatever Host says."""
+        if not target.startswith("/"):  # absolute form, RFC 9112 section 3.2.2
+            parts = urlsplit(target)
+            target = parts.path + (f"?{parts.query}" if parts.query else "")
+        if self.prefix and target.startswith(self.prefix + ROOT):
+            target = target[len(self.prefix) :]
+        return self.base + target
+
+    def is_below(self, path: str) -> bool:
+        """Whether a path is in the realm of ACME."""
+        return path.startswith(ROOT) or (bool(self.prefix) and path.startswith(self.prefix + ROOT))
 
     def resource(self, profile: str, name: str) -> str:
         """A resource of the directory of one profile."""
