@@ -30,6 +30,8 @@ _SWEEP: Final = "DELETE FROM spent_nonces WHERE identity < $1"
 
 _LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
+_STOPPED: Final = "the process is being stopped"
+
 _Asked = tuple[Nonce, asyncio.Future[bool]]
 
 
@@ -61,6 +63,7 @@ class PostgresNonceLedger:
         self._queue.append((nonce, future))
         if self._running is None:
             self._running = asyncio.ensure_future(self._run())
+            self._running.add_done_callback(self._stop)
         return await future
 
     async def close(self) -> None:
@@ -79,8 +82,14 @@ class PostgresNonceLedger:
                 except StorageFailed as error:
                     _fail(batch, str(error))
         finally:
+            _fail(batch, _STOPPED)
+            self._stop(self._running)
+
+    def _stop(self, task: asyncio.Task[None] | None) -> None:
+        """Nobody may wait for a task that has ended, even one that was cancelled before it began."""
+        if task is not None and task is self._running:
             self._running = None
-            _fail(batch + self._queue, "the process is being stopped")
+            _fail(self._queue, _STOPPED)
             self._queue = []
 
     async def _spend_all(self, batch: list[_Asked]) -> None:

@@ -52,6 +52,8 @@ _STORAGE_CODES: Final = frozenset(
     }
 )
 
+_STOPPED: Final = "the process is being stopped"
+
 _Asked = tuple[Work[Any], asyncio.Future[Any]]
 
 
@@ -170,6 +172,7 @@ class SqliteDatabase:
         self._queue.append((work, future))
         if self._running is None:
             self._running = asyncio.ensure_future(self._run_batches())
+            self._running.add_done_callback(self._stop)
         # Whoever is cancelled before the work began has asked for nothing; after that it is carried through.
         return await future
 
@@ -216,8 +219,14 @@ class SqliteDatabase:
                 batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
                 await self._run_batch(batch)
         finally:
+            _fail(batch, _STOPPED)
+            self._stop(self._running)
+
+    def _stop(self, task: asyncio.Task[None] | None) -> None:
+        """Nobody may wait for a task that has ended, even one that was cancelled before it began."""
+        if task is not None and task is self._running:
             self._running = None
-            _fail(batch + self._queue, "the process is being stopped")
+            _fail(self._queue, _STOPPED)
             self._queue = []
 
     async def _run_batch(self, batch: list[_Asked]) -> None:
