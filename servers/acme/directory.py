@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from policy.acme.offers import offered
 from servers.acme.answers import answer
 from servers.acme.front import AcmeFront, Signed
 from servers.web.strict_json import JsonObject
