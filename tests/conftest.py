@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from store.open import open_database
-from tests.common.postgres import NoPostgres, PostgresServer, running_server
+from tests.common.postgres import NoPostgres, PostgresServer, postgres_url, running_server
 from tests.common.world import sqlite_url
 
 
@@ -48,12 +48,6 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "certctl.db")
         return sqlite_url(tmp_path)
     return postgres_url(request)
-
-
-def postgres_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a migrated, empty PostgreSQL database of the test's own."""
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.url(server.copy(request.getfixturevalue("postgres_template")))
 
 
 def _migrate(url: str) -> None:

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 _USER: Final = "postgres"
 _SECONDS: Final = 30.0
 _SETTINGS: Final = ("fsync=off", "full_page_writes=off", "listen_addresses=", "max_connections=60")
@@ -105,6 +107,12 @@ def running_server() -> Iterator[PostgresServer]:
             server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def postgres_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a migrated, empty PostgreSQL database of the test's own, by the fixtures of tests/conftest.py."""
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.url(server.copy(request.getfixturevalue("postgres_template")))
 
 
 def _as_user() -> list[str]:

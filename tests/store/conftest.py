@@ -1,5 +1,6 @@
 """An open database on each engine."""
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 
 from store.database import Database
 from store.open import open_database
+from store.postgres import PostgresDatabase
 from store.sqlite import SqliteDatabase
+from tests.common.postgres import postgres_url
 from tests.common.world import sqlite_url
 
 
@@ -20,9 +23,19 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def sqlite(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+async def sqlite(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     """The same on SQLite only."""
+    shutil.copy(sqlite_template, tmp_path / "certctl.db")
     opened = await open_database(sqlite_url(tmp_path))
     assert isinstance(opened, SqliteDatabase)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def postgres(request: pytest.FixtureRequest) -> AsyncIterator[PostgresDatabase]:
+    """The same on PostgreSQL only."""
+    opened = await open_database(postgres_url(request))
+    assert isinstance(opened, PostgresDatabase)
     yield opened
     await opened.close()
