@@ -143,7 +143,8 @@ async def test_what_is_rolled_back_leaves_no_gap(database: Database) -> None:
     assert await database.read(verify) == len(SUBJECTS)
 
 
-async def test_many_at_once_each_on_one_chain(database: Database) -> None:
+async def test_many_at_once_each_on_one_chain(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "_PAGE", 7)
     await asyncio.gather(*[record_all(database, SUBJECTS) for _ in range(20)])
     assert await database.read(verify) == 20 * len(SUBJECTS)
 
