@@ -11,15 +11,25 @@ from datetime import timedelta
 
 from aiohttp import web
 
+from policy.acme import external_keys
 from policy.acme.authorizations import Attempts
 from policy.acme.limits import AcmeLimits
+from policy.profiles import Profile
 from policy.validation import ValidationSettings, Validator
 from servers.acme.nonces import NonceClaims, NonceMint, Nonces
 from servers.acme.routes import add_routes
 from servers.acme.services import AcmeServices, DirectoryMeta
 from servers.acme.urls import Urls
+from servers.web.front import Front, patient_for
+from servers.web.listener import Bounds, Listener
+from servers.web.metrics import Metrics
+from store.clock import Millis
+from store.ids import ProfileName, new_id
 from tests.common.responders import DNSResponder, HTTP01Responder, TLSALPN01Responder
 from tests.common.world import World, make_world
+
+MAX_BODY = 64 * 1024
+BODY_SECONDS = 0.5
 
 
 class MemoryLedger:
@@ -60,9 +70,49 @@ class AcmeServer:
     def directory(self) -> str:
         return f"{self.url}/acme/directory"
 
+    def directory_of(self, profile: str) -> str:
+        return f"{self.url}/acme/{profile}/directory"
+
     def start_worker(self) -> None:
         """Let jobs be carried out from now on."""
         self._tasks.append(asyncio.ensure_future(self.world.worker.run(self._stopping)))
+
+    def start_attempts(self) -> None:
+        """Take over interrupted challenges from now on."""
+        self._tasks.append(asyncio.ensure_future(self.services.attempts.run(self._stopping)))
+
+    async def put_profile(self, profile: Profile) -> None:
+        """Put a profile that loosens nothing in force."""
+        await self.world.put_profile(profile)
+
+    async def external_key(
+        self,
+        *,
+        secret: bytes = b"k" * 32,
+        profile: str | None = None,
+        patterns: tuple[str, ...] = (),
+        reusable: bool = False,
+        expires_at: Millis | None = None,
+        by: str = "admin",
+    ) -> str:
+        """The id of a new external account key."""
+        world, kid = self.world, new_id(self.world.now)
+        await world.write(
+            lambda tx: external_keys.create(
+                tx,
+                kid,
+                secret,
+                name="",
+                profile=None if profile is None else ProfileName(profile),
+                patterns=patterns,
+                reusable=reusable,
+                expires_at=expires_at,
+                by=world.people[by].id,
+                now=world.now,
+                cache=world.cache,
+            )
+        )
+        return kid
 
     async def stop(self) -> None:
         self._stopping.set()
@@ -77,8 +127,15 @@ async def make_acme_server(
     worker: bool = True,
     limits: AcmeLimits | None = None,
     meta: DirectoryMeta | None = None,
+    path: str = "",
+    caa_identities: frozenset[str] = frozenset(),
+    validation_wait: float = 2.0,
+    issuance_wait: float = 5.0,
 ) -> AsyncIterator[AcmeServer]:
-    """An ACME server whose names resolve, whose challenges are really checked, and whose time is the World's."""
+    """An ACME server whose names resolve, whose challenges are really checked, and whose time is the World's.
+
+    `path` is that of the external URL, which nothing in front takes off.
+    """
     stack = AsyncExitStack()
     world = await stack.enter_async_context(make_world(database_url))
     http01 = await stack.enter_async_context(HTTP01Responder())
@@ -94,14 +151,14 @@ async def make_acme_server(
     )
     # The port is part of what clients sign, so it is known before anything listens.
     listener = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}{path}"
     cache, limits = world.cache, limits or AcmeLimits()
     services = AcmeServices(
         database=world.database,
         gate=world.gate,
         cache=cache,
         attempts=Attempts(
-            world.database, validator, cache, limits, Urls(url).account, frozenset(), lambda: world.now
+            world.database, validator, cache, limits, Urls(url).account, caa_identities, lambda: world.now
         ),
         nonces=Nonces(NonceMint(b"n" * 32, timedelta(hours=1)), MemoryLedger()),
         unsealer=PlainUnsealer(),
@@ -110,13 +167,15 @@ async def make_acme_server(
         external_url=url,
         chains={"issuing": world.issuer.chain_pem},
         clock=lambda: world.now,
+        validation_wait=validation_wait,
+        issuance_wait=issuance_wait,
     )
-    app = web.Application(client_max_size=64 * 1024)
+    app = web.Application(client_max_size=MAX_BODY)
     add_routes(app, services)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, listener).start()
+    app.middlewares.append(patient_for(BODY_SECONDS, MAX_BODY))
+    front = Listener(app, Front(Metrics()), Bounds(1000, 60, 5, 1))
+    await front.start(listener)
+    stack.push_async_callback(front.stop)
     made = AcmeServer(world, url, http01, dns, alpn, services, stack)
     if worker:
         made.start_worker()

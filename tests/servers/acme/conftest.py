@@ -1,19 +1,39 @@
 """A server and clients for every test of this folder."""
 
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from tests.common.acme_client import AcmeClient
 from tests.common.acme_server import AcmeServer, make_acme_server
 from tests.common.world import sqlite_url
 
+UNFORESEEN = {"acme.unforeseen", "request.unforeseen", "attempt.broken", "worker.turn_failed"}
+
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[AcmeServer]:
-    async with make_acme_server(sqlite_url(tmp_path)) as made:
+def events() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What was logged. What nobody foresaw fails the test that met it; one that wants it takes it out again."""
+    with capture_logs() as logged:
+        yield logged
+    assert not [event for event in logged if event["event"] in UNFORESEEN]
+
+
+@pytest.fixture
+def fresh_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """The URL of a migrated, empty SQLite database."""
+    shutil.copy(sqlite_template, tmp_path / "certctl.db")
+    return sqlite_url(tmp_path)
+
+
+@pytest.fixture
+async def server(fresh_url: str, events: object) -> AsyncIterator[AcmeServer]:
+    async with make_acme_server(fresh_url) as made:
         yield made
 
 
@@ -32,6 +52,6 @@ async def client(server: AcmeServer, session: aiohttp.ClientSession) -> AcmeClie
 @pytest.fixture
 async def gated(server: AcmeServer, session: aiohttp.ClientSession) -> AcmeClient:
     """A client with an account, at the gated profile."""
-    made = await AcmeClient(session, f"{server.url}/acme/gated/directory").start()
+    made = await AcmeClient(session, server.directory_of("gated")).start()
     await made.register()
     return made

@@ -1,43 +1,12 @@
 """Whole orders, as a client sees them (RFC 8555 section 7.1.6 and 7.4)."""
 
-from typing import Any
-
 from cryptography import x509
 
-from store import approvals
-from store.ids import ApprovalId
-from store.records import ApprovalStatus, Verdict
+from store.records import Verdict
 from tests.common.acme_client import AcmeClient, Answer
 from tests.common.acme_server import AcmeServer
 from tests.common.world import make_csr
-
-
-async def prove(server: AcmeServer, client: AcmeClient, order: dict[str, Any]) -> None:
-    """Answer every authorization of `order` by http-01."""
-    for url in order["authorizations"]:
-        challenge = await client.challenge(url)
-        server.http01.tokens[challenge["token"]] = client.key_authorization(challenge)
-        answer = await client.post(challenge["url"], {})
-        assert answer.status == 200, answer.body
-        authorization = (await client.post(url)).json
-        assert authorization["status"] == "valid", authorization
-
-
-async def ordered(server: AcmeServer, client: AcmeClient, *names: str) -> dict[str, Any]:
-    """An order that is ready, with its URL under `url`."""
-    answer = await client.order(*names)
-    assert answer.status == 201, answer.body
-    await prove(server, client, answer.json)
-    ready = (await client.post(answer.headers["Location"])).json
-    assert ready["status"] == "ready", ready
-    return {**ready, "url": answer.headers["Location"]}
-
-
-async def question(server: AcmeServer) -> ApprovalId:
-    """The one open approval."""
-    found = await server.world.database.read(lambda tx: approvals.in_status(tx, ApprovalStatus.PENDING))
-    assert len(found) == 1
-    return found[0].id
+from tests.servers.acme.steps import ordered, question
 
 
 async def test_a_certificate_in_six_requests(server: AcmeServer, client: AcmeClient) -> None:
