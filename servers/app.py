@@ -34,7 +34,8 @@ from servers.web.metrics import Metrics
 from servers.web.publication import add_certificates
 from store import clock, issuers
 from store.database import Database, StorageFailed
-from store.nonces import NonceLedger, SqliteNonceLedger
+from store.nonces import NonceLedger
+from store.open import open_ledger
 
 NONCES: Final = "nonces.db"
 METRICS: Final = "metrics"
@@ -117,7 +118,7 @@ async def build_node(settings: Settings, database: Database, *, workers: bool, i
         frozenset(settings.acme.caa_identities),
         clock.now,
     )
-    ledger = SqliteNonceLedger(settings.directory / NONCES, clock.now)
+    ledger = await open_ledger(settings.database_url, settings.directory / NONCES, clock.now)
     services = AcmeServices(
         database=database,
         gate=gate,

@@ -22,8 +22,8 @@ from servers.setup import AlreadyThere, SetupRefused
 from servers.supervisor import DidNotStart
 from servers.web.tls import TlsRefused
 from store.audit import ChainBroken
-from store.database import StorageFailed
-from store.migrate import SchemaTooNew
+from store.database import DatabaseRefused, StorageFailed
+from store.migrate import SchemaTooNew, SchemaTooOld
 from store.open import UnknownDatabase
 
 TABLE: dict[type[BaseException], Exit] = {
@@ -55,6 +55,8 @@ TABLE: dict[type[BaseException], Exit] = {
     AccessDenied: Exit.NOT_ALLOWED,
     StorageFailed: Exit.STORAGE,
     SchemaTooNew: Exit.STORAGE,
+    SchemaTooOld: Exit.STORAGE,
+    DatabaseRefused: Exit.REFUSED,
 }
 
 

@@ -82,7 +82,7 @@ async def open_session(common: Common) -> AsyncIterator[Session]:
     settings = load_settings(common.data)
     _check_there(settings)
     token = _read_token(common.token_file or settings.directory / ADMIN_FILE)
-    database = await open_database(settings.database_url)
+    database = await open_database(settings.database_url, upgrade=False)
     try:
         yield Session(settings, database, token)
     finally:
@@ -91,7 +91,6 @@ async def open_session(common: Common) -> AsyncIterator[Session]:
 
 def _check_there(settings: Settings) -> None:
     scheme, _, path = settings.database_url.partition(":///")
-    # Opening would make it: a mistyped --data must not leave an empty CA behind.
     if scheme == "sqlite" and not Path(path).exists():
         raise Failed(
             Exit.CONFIGURATION,

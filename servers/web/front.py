@@ -30,6 +30,8 @@ class Front:
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics: Final = metrics
+        self.draining = False
+        """From now on every answer is the last one of its connection."""
 
     def around(self, handle: Handle) -> Handle:
         """`handle`, whose every outcome is an answer."""
@@ -44,6 +46,8 @@ class Front:
             except Exception as error:  # noqa: BLE001 - nothing leaves without being a problem document
                 response = self._of_error(request, error)
             response.headers["Server"] = SERVER
+            if self.draining:
+                response.force_close()
             route = request.match_info.route.resource
             self.metrics.answered(
                 request.method if route is not None else _UNKNOWN,

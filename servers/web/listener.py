@@ -18,6 +18,8 @@ BACKLOG: Final = 1024
 MAX_LINE: Final = 8 * 1024
 MAX_FIELD: Final = 8 * 1024
 MAX_FIELDS: Final = 64
+_LOOK_EVERY: Final = 0.02
+_CUT_OFF: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,11 @@ class _Connection(RequestHandler):
         super().__init__(manager, **kwargs)
         self._listener = listener
         self._counted = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is here that was not answered."""
+        return self._request_in_progress or bool(self._messages)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if not self._listener.admit():
@@ -83,7 +90,7 @@ class Listener:
             access_log=None,
             keepalive_timeout=bounds.idle_seconds,
             lingering_time=2.0,
-            shutdown_timeout=bounds.drain_seconds,
+            shutdown_timeout=_CUT_OFF,
             max_line_size=MAX_LINE,
             max_field_size=MAX_FIELD,
             max_headers=MAX_FIELDS,
@@ -124,7 +131,28 @@ class Listener:
         self.connections -= 1
 
     async def stop(self) -> None:
-        """Accept nobody any more, let what is under way be answered, then close."""
-        if self._server is not None:
+        """Accept nobody any more, let what is under way arrive and be answered, then close."""
+        self._front.draining = True
+        manager = self._runner.server
+        if self._server is not None and manager is not None:
             self._server.close()
+            loop = asyncio.get_running_loop()
+            until = loop.time() + self._bounds.drain_seconds
+            # aiohttp's own shutdown reads nothing more, not even the rest of a body: so it comes last.
+            while (busy := _let_go(manager)) and loop.time() < until:  # noqa: ASYNC110 - an event would cost every request
+                await asyncio.sleep(_LOOK_EVERY)
+            if busy:
+                log.warning("listener.cut_off", requests=busy)
         await self._runner.cleanup()
+
+
+def _let_go(manager: web.Server) -> int:
+    """Close the connections that are idle; how many are not."""
+    busy = 0
+    for connection in manager.connections:
+        assert isinstance(connection, _Connection)
+        if connection.busy:
+            busy += 1
+        else:
+            connection.close()
+    return busy

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.ca_process import Directory, certctl
+from tests.common.ca_process import Directory, Served, certctl
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `certctl init` makes."""
+    """What `certctl init` makes, and the first start adds: the server's own certificate."""
     path = tmp_path_factory.mktemp("ca") / "data"
     done = certctl("init", "--data", path)
     assert done.returncode == 0, done.stderr
+    with Served(Directory(path)):
+        pass
     return path
 
 
