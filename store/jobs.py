@@ -78,10 +78,12 @@ _CLAIMABLE: Final = (
     .order_by(jobs.c.run_after)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
+    # Apart, so that it is run once: inside the update PostgreSQL may run it for every row, and the limit is none.
+    .cte("claimable")
 )
 _CLAIM: Final = Statement(
     update(jobs)
-    .where(jobs.c.id.in_(_CLAIMABLE.scalar_subquery()), jobs.c.status == JobStatus.PENDING.value)
+    .where(jobs.c.id.in_(select(_CLAIMABLE.c.id)), jobs.c.status == JobStatus.PENDING.value)
     .values(
         status=JobStatus.RUNNING.value,
         fence=jobs.c.fence + 1,

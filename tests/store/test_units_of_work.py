@@ -11,7 +11,7 @@ from store.database import Database, DatabaseRefused, StorageFailed, Transaction
 from store.open import open_database
 from store.schema import audit, blocked_keys, principals
 from store.statements import Statement
-from tests.store.units import is_there, put, put_and_fail, putting
+from tests.store.units import BY, NOW, is_there, put, put_and_fail, putting
 
 RENAME = Statement(update(blocked_keys).values(reason=bindparam("to")))
 RAW = Statement(insert(blocked_keys).values(spki_sha256="raw", reason="r", blocked_at=1, blocked_by=None))
@@ -31,6 +31,14 @@ async def test_the_number_of_changed_rows(database: Database) -> None:
     await database.write(putting("a"))
     await database.write(putting("b"))
     assert await database.write(lambda tx: tx.execute(RENAME, to="x")) == 2
+
+
+async def test_fixed_values_reach_the_database_as_they_are(database: Database) -> None:
+    words = "it's; -- :a %s $1 ? \\ \u00e9"
+    fixed = Statement(select(blocked_keys.c.spki_sha256).where(blocked_keys.c.reason == words))
+    await database.write(lambda tx: certificates.block_key(tx, "a", words, NOW, BY))
+    await database.write(lambda tx: certificates.block_key(tx, "b", words + ".", NOW, BY))
+    assert await database.read(lambda tx: tx.all(fixed)) == [("a",)]
 
 
 async def test_one_that_raises_is_undone_alone(database: Database) -> None:
