@@ -77,7 +77,7 @@ class AccountResources:
         """Whether the client agrees to the terms of service, without which there is no account where there are terms."""
         agreed = _flag(fields, "termsOfServiceAgreed")
         terms = self._services.meta.terms_of_service
-        if terms is not None and not agreed:
+        if terms and not agreed:
             raise AcmeProblem(
                 ProblemType.USER_ACTION_REQUIRED,
                 f"agree to the terms of service first: {terms}",

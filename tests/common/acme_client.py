@@ -79,6 +79,7 @@ class AcmeClient:
         self,
         url: str,
         payload: Any = None,
+        /,
         *,
         jwk: bool = False,
         key: Key | None = None,
