@@ -121,5 +121,9 @@ class AcmeClient:
     def key_authorization(self, challenge: dict[str, Any]) -> str:
         return f"{challenge['token']}.{self.thumbprint}"
 
+    def dns_value(self, challenge: dict[str, Any]) -> str:
+        """What the TXT record of a dns-01 challenge holds."""
+        return b64(sha256(self.key_authorization(challenge).encode()).digest())
+
     async def finalize(self, order: dict[str, Any], csr: bytes) -> Answer:
         return await self.post(order["finalize"], {"csr": b64(csr)})
