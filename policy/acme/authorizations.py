@@ -36,6 +36,7 @@ log = structlog.get_logger()
 _RETAKE_AFTER: Final = 30_000  # ms; longer than any validation may take, so that nobody is overtaken
 _RETAKE_SECONDS: Final = 5.0
 _RETAKE_BATCH: Final = 100
+_MOST_VERSIONS: Final = 1000
 _OVER: Final = (AuthorizationStatus.EXPIRED, AuthorizationStatus.DEACTIVATED, AuthorizationStatus.REVOKED)
 _TOO_LATE: Final = json.dumps(
     {"problem": ValidationProblem.SERVER_INTERNAL.value, "detail": "the check could not be made in time"}
@@ -106,6 +107,7 @@ class Attempts:
         self._account_url = account_url
         self._caa_identities = caa_identities
         self._clock = clock
+        self._networks: dict[tuple[str, int], NetworkRules] = {}
         self._running: dict[AuthorizationId, asyncio.Task[Authorization | None]] = {}
 
     async def attempt(self, authorization: Authorization, method: str, patience: float) -> Authorization:
@@ -191,7 +193,7 @@ class Attempts:
                 identifier,
                 authorization.token,
                 f"{authorization.token}.{account.thumbprint}",
-                NetworkRules(allowed=rules.allowed_networks, denied=rules.denied_networks),
+                self._networks_of(authorization, rules),
             )
             if rules.caa and self._caa_identities and identifier.type is IdentifierType.DNS:
                 name = f"*.{identifier.value}" if authorization.wildcard else identifier.value
@@ -200,6 +202,17 @@ class Attempts:
         except ValidationFailed as failure:
             return failure
         return record
+
+    def _networks_of(self, authorization: Authorization, rules: ACMERules) -> NetworkRules:
+        """Made once per version of a profile: it takes networks apart."""
+        version = authorization.profile, authorization.profile_version
+        known = self._networks.get(version)
+        if known is None:
+            if len(self._networks) >= _MOST_VERSIONS:
+                self._networks.clear()
+            known = NetworkRules(allowed=rules.allowed_networks, denied=rules.denied_networks)
+            self._networks[version] = known
+        return known
 
     async def _circumstances(
         self, tx: Transaction, authorization: Authorization
