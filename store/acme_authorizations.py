@@ -13,6 +13,7 @@ from store.statements import Statement, columns_of, insert_row, one_of, select_b
 
 _TABLE: Final = acme_authorizations
 _COLUMNS: Final = columns_of(Authorization, _TABLE)
+_STATUSES: Final = {status.value: status for status in AuthorizationStatus}
 _PENDING: Final = (_TABLE.c.id == bindparam("key")) & (_TABLE.c.status == AuthorizationStatus.PENDING.value)
 _INSERT: Final = insert_row(_TABLE)
 _GET: Final = select_by(Authorization, _TABLE, "id")
@@ -187,5 +188,5 @@ def authorization_of(row: tuple[Any, ...]) -> Authorization:
     """The record that `row` spells."""
     key, account_id, profile, version, type_, value, wildcard, status, *rest = row
     return Authorization(
-        key, account_id, profile, version, type_, value, bool(wildcard), AuthorizationStatus(status), *rest
+        key, account_id, profile, version, type_, value, bool(wildcard), _STATUSES[status], *rest
     )
