@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
@@ -17,7 +18,7 @@ from store.statements import POSTGRESQL, Statement
 T = TypeVar("T")
 Link: TypeAlias = "asyncpg.Connection[Any]"
 _Held: TypeAlias = tuple[Link, Chain]
-_Run: TypeAlias = Callable[[_Held], Awaitable[T]]
+_Run: TypeAlias = Callable[[Link, Chain], Awaitable[T]]
 
 CHANNEL: Final = "certctl"
 CONNECTIONS: Final = 8
@@ -136,24 +137,17 @@ class PostgresDatabase:
     async def write(self, work: Work[T]) -> T:
         self._check_open()
         # A caller that goes away must not break off what may be half way into a commit.
-        return await asyncio.shield(self._write(work))
+        return await asyncio.shield(self._run(_WRITE, work))
 
     async def read(self, work: Work[T]) -> T:
         self._check_open()
-
-        async def run(held: _Held) -> T:
-            return await _transact(_READ, work, *held)
-
-        return await self._with_connection(run)
+        return await self._run(_READ, work)
 
     async def lend(self, work: Work[T]) -> T:
         """What `work`, which is one statement that reads, returns; no transaction is made around it."""
         self._check_open()
 
-        async def run(held: _Held) -> T:
-            return await work(PostgresTransaction(*held))
-
-        return await self._with_connection(run)
+        return await self._with_connection(lambda link, chain: work(PostgresTransaction(link, chain)))
 
     async def select(self, query: Select[Any]) -> Sequence[Row]:
         try:
@@ -184,13 +178,10 @@ class PostgresDatabase:
         if self._closed:
             raise StorageFailed("the database is closed")
 
-    async def _write(self, work: Work[T]) -> T:
-        async def run(held: _Held) -> T:
-            return await _transact(_WRITE, work, *held)
-
+    async def _run(self, begin: str, work: Work[T]) -> T:
         for attempt in range(_TRIES):
             try:
-                return await self._with_connection(run)
+                return await self._with_connection(partial(_transact, begin, work))
             except _CONFLICT:
                 pass
             except DatabaseRefused:
@@ -207,7 +198,7 @@ class PostgresDatabase:
             if held is None or held[0].is_closed():
                 held = None
                 held = await connect(self._url), Chain.start()
-            return await run(held)
+            return await run(*held)
         except asyncpg.IntegrityConstraintViolationError as error:
             raise DatabaseRefused(error.args[0]) from None  # its detail quotes the row
         except _STORAGE as error:

@@ -31,12 +31,14 @@ class Guard:
             f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
         ]
 
-    def for_postgresql(self) -> list[str]:
-        """The function and the trigger as PostgreSQL reads them."""
+    def for_postgresql(self, schema: str) -> list[str]:
+        """The function and the trigger as PostgreSQL reads them; `schema`, quoted, is where the tables are."""
         message = self.message.replace("'", "''")
         row = "OLD" if self.event == "DELETE" else "NEW"
         statements = [
-            f"CREATE FUNCTION {self.name}() RETURNS trigger LANGUAGE plpgsql AS $guard$ BEGIN\n"
+            # The path ends in pg_temp, or a temporary table of a guarded table's name would be looked at instead.
+            f"CREATE FUNCTION {self.name}() RETURNS trigger LANGUAGE plpgsql"
+            f" SET search_path = {schema}, pg_temp AS $guard$ BEGIN\n"
             f"IF {self.condition} THEN RAISE EXCEPTION '{message}' USING ERRCODE = 'check_violation'; END IF;\n"
             f"RETURN {row}; END $guard$",
             f"CREATE TRIGGER {self.name} BEFORE {self.event} ON {self.table} FOR EACH ROW EXECUTE FUNCTION {self.name}()",

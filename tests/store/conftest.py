@@ -8,9 +8,7 @@ import pytest
 
 from store.database import Database
 from store.open import open_database
-from store.postgres import PostgresDatabase
 from store.sqlite import SqliteDatabase
-from tests.common.postgres import postgres_url
 from tests.common.world import sqlite_url
 
 
@@ -28,14 +26,5 @@ async def sqlite(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[SqliteD
     shutil.copy(sqlite_template, tmp_path / "certctl.db")
     opened = await open_database(sqlite_url(tmp_path))
     assert isinstance(opened, SqliteDatabase)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def postgres(request: pytest.FixtureRequest) -> AsyncIterator[PostgresDatabase]:
-    """The same on PostgreSQL only."""
-    opened = await open_database(postgres_url(request))
-    assert isinstance(opened, PostgresDatabase)
     yield opened
     await opened.close()

@@ -71,27 +71,6 @@ async def test_no_more_than_asked_for(world: World) -> None:
     assert await world.write(claiming(world, "w", 3)) == []
 
 
-async def test_one_worker_does_not_wait_for_another_s_rows(database_url: str, world: World) -> None:
-    """SKIP LOCKED: while one holds the first job, another gets the second at once."""
-    if database_url.startswith("sqlite"):
-        pytest.skip("on SQLite one unit of work runs after the other")
-    await ask(world, 2)
-    holding, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold(tx: Transaction) -> list[ClaimedJob]:
-        got = await claiming(world, "slow", 1)(tx)
-        holding.set()
-        await go_on.wait()
-        return got
-
-    slow = asyncio.ensure_future(world.write(hold))
-    await holding.wait()
-    quick = await asyncio.wait_for(world.write(claiming(world, "quick", 5)), 5)
-    go_on.set()
-    assert len(quick) == 1
-    assert {job.job_id for job in quick}.isdisjoint({job.job_id for job in await slow})
-
-
 async def test_a_late_worker_has_lost_its_claim(world: World) -> None:
     (job_id,) = await ask(world, 1)
     (late,) = await world.write(claiming(world, "late", 1))

@@ -174,8 +174,8 @@ def last_guard_broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
         for method in ("for_sqlite", "for_postgresql"):
             original = getattr(type(GUARDS_0001[-1]), method)
-            broken = lambda self, original=original: (  # noqa: E731
-                ["this is no SQL"] if self is GUARDS_0001[-1] else original(self)
+            broken = lambda self, *schema, original=original: (  # noqa: E731
+                ["this is no SQL"] if self is GUARDS_0001[-1] else original(self, *schema)
             )
             patch.setattr(type(GUARDS_0001[-1]), method, broken)
         yield

@@ -460,8 +460,9 @@ def upgrade() -> None:
         unique=False,
     )
     sqlite = op.get_bind().dialect.name == "sqlite"
+    schema = "" if sqlite else op.get_bind().scalar(sa.text("SELECT quote_ident(current_schema())"))
     for guard in GUARDS_0001:
-        for statement in guard.for_sqlite() if sqlite else guard.for_postgresql():
+        for statement in guard.for_sqlite() if sqlite else guard.for_postgresql(schema):
             op.execute(sa.text(statement.replace(":", "\\:")))
 
 
