@@ -8,11 +8,11 @@ costs more than the database does (docs/performance.md). `Statement` keeps what 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Table, bindparam, insert, literal, select
+from sqlalchemy import BindParameter, Table, bindparam, insert, literal, literal_column, select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql import ClauseElement, visitors
 
 SQLITE: Final = 0
 POSTGRESQL: Final = 1
@@ -20,7 +20,11 @@ _DIALECTS: Final[tuple[Dialect, Dialect]] = (sqlite_dialect(), asyncpg_dialect()
 
 
 class Statement:
-    """One statement with named parameters; a name that is not given falls back to a literal's value."""
+    """One statement with named parameters; a name that is not given falls back to a literal's value.
+
+    The values it compares with become part of its text. A planner that does not see `status = 'pending'` cannot
+    use an index over pending rows: PostgreSQL does without, SQLite compiles the statement anew at each execution.
+    """
 
     __slots__ = ("_clause", "_forms")
 
@@ -46,10 +50,11 @@ class _Form:
     __slots__ = ("literals", "names", "sql")
 
     def __init__(self, clause: ClauseElement, dialect: Dialect) -> None:
-        compiled = clause.compile(dialect=dialect)
+        spelt_out: Any = visitors.replacement_traverse(clause, {}, _spell_out)
+        compiled = spelt_out.compile(dialect=dialect)
         self.sql = str(compiled)
-        self.names: tuple[str, ...] = tuple(compiled.positiontup or ())  # type: ignore[attr-defined]
-        required = {bind.key for bind in compiled.binds.values() if bind.required}  # type: ignore[attr-defined]
+        self.names: tuple[str, ...] = tuple(compiled.positiontup or ())
+        required = {bind.key for bind in compiled.binds.values() if bind.required}
         self.literals = {key: value for key, value in compiled.params.items() if key not in required}
 
     def arrange(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -57,6 +62,16 @@ class _Form:
             literals = self.literals
             return tuple([values[n] if n in values else literals[n] for n in self.names])
         return tuple([values[n] for n in self.names])
+
+
+def _spell_out(element: Any, **_: Any) -> Any:
+    """The value of a plain word or number in place of its parameter; None leaves everything else as it is."""
+    if isinstance(element, BindParameter) and not element.required:
+        if type(element.value) is str:
+            return literal_column("'" + element.value.replace("'", "''") + "'", element.type)
+        if type(element.value) is int:
+            return literal_column(str(element.value), element.type)
+    return None
 
 
 def insert_row(table: Table) -> Statement:
