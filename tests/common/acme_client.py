@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from tests.servers.acme.signing import Key, b64, compact, new_key
 
@@ -71,7 +72,8 @@ class AcmeClient:
 
     async def send(self, url: str, body: bytes, headers: dict[str, str] | None = None) -> Answer:
         """POST raw bytes."""
-        async with self.session.post(url, data=body, headers=headers or JOSE) as response:
+        target = URL(url, encoded=True)  # as it stands: it is what was signed
+        async with self.session.post(target, data=body, headers=headers or JOSE) as response:
             self.nonce = response.headers.get("Replay-Nonce")
             return Answer(response.status, response.headers.copy(), await response.read())
 
