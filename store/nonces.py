@@ -72,6 +72,7 @@ class SqliteNonceLedger:
     def __init__(self, path: Path, clock: Callable[[], Millis]) -> None:
         """Open the ledger at `path`, or make it; StorageFailed where that cannot be done."""
         self._path = path
+        self._name = str(path)
         self._clock = clock
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
@@ -99,7 +100,7 @@ class SqliteNonceLedger:
         # Look before writing: whoever replaces the file remembers from a moment after the old one was gone. What
         # goes into a file that was in place just now is therefore too old for the next one, and refused there.
         connection = self._connection
-        if connection is None or _inode(self._path) != self._inode:
+        if connection is None or _inode(self._name) != self._inode:
             connection = self._open()
         if nonce.minted_at < self._remembers_from:
             return False
@@ -129,7 +130,7 @@ class SqliteNonceLedger:
         self._close()
         try:
             with _alone(self._path.with_suffix(".lock")):
-                if _inode(self._path) in (0, spoilt) or not self._open_existing():
+                if _inode(self._name) in (0, spoilt) or not self._open_existing():
                     self._make()
         except (OSError, sqlite3.Error) as error:
             raise StorageFailed(f"the ledger of nonces: {error}") from error
@@ -145,7 +146,7 @@ class SqliteNonceLedger:
         except sqlite3.Error:
             origin = None
         # Another boot: what was not synced may be missing. Another inode: a copy, perhaps of last week.
-        inode = _inode(self._path)
+        inode = _inode(self._name)
         if connection is None or origin is None or origin[:2] != (_BOOT_ID.read_text(), inode):
             if connection is not None:
                 connection.close()
@@ -158,14 +159,15 @@ class SqliteNonceLedger:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
         os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _MODE))
-        now, inode = self._clock(), _inode(self._path)
+        # What was minted in this very millisecond may have been spent in the old file.
+        moment, inode = self._clock() + 1, _inode(self._name)
         connection = _connect(self._path)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             for table in _TABLES:
                 connection.execute(table)
-            connection.execute("INSERT INTO origin VALUES (?, ?, ?)", (_BOOT_ID.read_text(), inode, now))
-        self._connection, self._inode, self._remembers_from = connection, inode, now
+            connection.execute("INSERT INTO origin VALUES (?, ?, ?)", (_BOOT_ID.read_text(), inode, moment))
+        self._connection, self._inode, self._remembers_from = connection, inode, moment
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -188,7 +190,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _inode(path: Path) -> int:
+def _inode(path: str) -> int:
     try:
         return os.stat(path).st_ino  # noqa: PTH116 - asked at every spend, and Path.stat takes twice as long
     except FileNotFoundError:

@@ -62,6 +62,15 @@ _STORAGE: Final = (
     TimeoutError,
 )
 
+LOST: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""Whatever comes of asking a server that is not there, or will not have us."""
+
 
 class PostgresTransaction:
     """A transaction on one held connection."""
@@ -203,9 +212,14 @@ class PostgresDatabase:
             raise DatabaseRefused(error.args[0]) from None  # its detail quotes the row
         except _STORAGE as error:
             raise StorageFailed(f"the database is out of reach: {error}") from error
-        except asyncpg.InterfaceError as error:
-            if held is not None and not held[0].is_closed():
-                raise  # misused, not lost
+        except _CONFLICT:
+            raise
+        except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            # Misused, or the link broke a moment ago, and the driver has lost its thread.
+            if isinstance(error, asyncpg.InterfaceError) and held is not None and not held[0].is_closed():
+                raise
+            if held is not None:
+                held[0].terminate()
             raise StorageFailed(f"the database is out of reach: {error}") from error
         finally:
             if held is not None and (held[0].is_closed() or held[0].is_in_transaction()):
@@ -245,7 +259,7 @@ class PostgresDatabase:
             await asyncio.sleep(_RELISTEN_SECONDS)
             try:
                 return await self._listen()
-            except (StorageFailed, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except (StorageFailed, *LOST):
                 continue
 
     def _hear(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
@@ -269,7 +283,7 @@ async def connect(url: str, *, read_only: bool = True) -> Link:
         except BaseException:
             connection.terminate()
             raise
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except LOST as error:
         raise StorageFailed(f"cannot connect to the database: {error}") from error
     return connection
 
@@ -306,5 +320,5 @@ async def _commit(connection: Link) -> None:
 async def _close(connection: Link) -> None:
     try:
         await connection.close(timeout=_CLOSE_SECONDS)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+    except LOST:
         connection.terminate()

@@ -7,12 +7,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-import asyncpg
-
 from store.clock import Millis
 from store.database import StorageFailed
 from store.nonces import SWEEP_AFTER, Nonce
-from store.postgres import Link, connect
+from store.postgres import LOST, Link, connect
 
 _BATCH: Final = 500
 _SPEND: Final = """
@@ -23,12 +21,11 @@ ON CONFLICT DO NOTHING RETURNING identity
 """
 _ORIGIN: Final = """
 INSERT INTO nonce_origin (id, remembers_from)
-SELECT 1, greatest($1::bigint, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) ON CONFLICT DO NOTHING
+SELECT 1, greatest($1::bigint, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) + 1 ON CONFLICT DO NOTHING
 """
 _RAISE: Final = "UPDATE nonce_origin SET remembers_from = $1 WHERE remembers_from < $1"
 _SWEEP: Final = "DELETE FROM spent_nonces WHERE identity < $1"
 
-_LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 _STOPPED: Final = "the process is being stopped"
 
@@ -52,7 +49,7 @@ class PostgresNonceLedger:
         """Connect, and begin to remember if everything was forgotten; StorageFailed if that cannot be done."""
         try:
             await self._connected()
-        except _LOST as error:
+        except LOST as error:
             self._disconnect()
             raise StorageFailed(f"the ledger of nonces is out of reach: {error}") from error
 
@@ -101,7 +98,7 @@ class PostgresNonceLedger:
             if len(rows) < len(asked):
                 # Spent before, or minted too early, or all is forgotten: then begin to remember.
                 await connection.execute(_ORIGIN, self._clock())
-        except _LOST as error:
+        except LOST as error:
             self._disconnect()
             raise StorageFailed(f"the ledger of nonces is out of reach: {error}") from error
         fresh = {row[0] for row in rows}
@@ -121,7 +118,7 @@ class PostgresNonceLedger:
         try:
             await connection.execute(_RAISE, bound)
             await connection.execute(_SWEEP, bound.to_bytes(6, "big"))
-        except _LOST:
+        except LOST:
             self._disconnect()  # another time: it is remembered for longer than it has to be
 
     async def _connected(self) -> Link:

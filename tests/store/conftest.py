@@ -1,7 +1,7 @@
 """An open database on each engine."""
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from store.database import Database
 from store.open import open_database
 from store.sqlite import SqliteDatabase
+from tests.common.postgres import PostgresServer, running_server
 from tests.common.world import sqlite_url
 
 
@@ -28,3 +29,11 @@ async def sqlite(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[SqliteD
     assert isinstance(opened, SqliteDatabase)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="session")
+def crashable_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """A PostgreSQL server to be crashed, and started again."""
+    request.getfixturevalue("postgres_server")  # which skips, or fails, where there is none
+    with running_server() as server:
+        yield server

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -19,7 +19,7 @@ from store.open import open_database
 from store.postgres import CONNECTIONS, PostgresDatabase
 from store.schema import blocked_keys
 from store.statements import Statement
-from tests.common.postgres import NoPostgres, PostgresServer, postgres_url, running_server
+from tests.common.postgres import PostgresServer, postgres_url
 from tests.common.world import make_world
 from tests.store.units import NOW, is_there, put, putting
 
@@ -309,19 +309,9 @@ async def test_a_database_that_is_not_there(postgres_server: PostgresServer) -> 
         await open_database(postgres_server.url("missing"))
 
 
-@pytest.fixture(scope="module")
-def own_server(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
-    """A server of this module's own, to be crashed. `postgres_server` decides about skipping."""
-    try:
-        with running_server() as server:
-            yield server
-    except NoPostgres as error:
-        pytest.fail(str(error))
-
-
-async def test_a_server_that_crashes_and_comes_back(own_server: PostgresServer) -> None:
-    own_server.execute("CREATE DATABASE crashing")
-    database = await open_database(own_server.url("crashing"))
+async def test_a_server_that_crashes_and_comes_back(crashable_server: PostgresServer) -> None:
+    crashable_server.execute("CREATE DATABASE crashing")
+    database = await open_database(crashable_server.url("crashing"))
     answered: list[str] = []
 
     async def call(caller: int) -> None:
@@ -332,11 +322,11 @@ async def test_a_server_that_crashes_and_comes_back(own_server: PostgresServer) 
     calls = asyncio.gather(*[call(caller) for caller in range(12)], return_exceptions=True)
     while len(answered) < 100:
         await asyncio.sleep(0.01)
-    own_server.stop(signal.SIGQUIT)
+    crashable_server.stop(signal.SIGQUIT)
     assert {type(outcome) for outcome in await calls} == {StorageFailed}
     with pytest.raises(StorageFailed):
         await database.read(lambda tx: tx.all(SEE))
-    own_server.start()
+    crashable_server.start()
     there = await database.read(lambda tx: tx.all(Statement(select(blocked_keys.c.spki_sha256))))
     assert {(name,) for name in answered} <= set(there)
     await database.write(putting("afterwards"))
