@@ -1,6 +1,7 @@
 """The JSON objects of RFC 8555 section 7.1, from what the tables hold."""
 
 import json
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -21,6 +22,9 @@ _ENDINGS: Final = {
     Ending.REFUSED: ProblemType.UNAUTHORIZED,
     Ending.FAILED: ProblemType.SERVER_INTERNAL,
 }
+_RFC3339: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
+)
 _GOOD: Final = (AuthorizationStatus.PENDING, AuthorizationStatus.VALID)
 
 
@@ -31,13 +35,10 @@ def timestamp(moment: Millis) -> str:
 
 
 def parse_timestamp(text: str) -> datetime:
-    """The aware moment that an RFC 3339 text names; ValueError otherwise."""
-    if len(text) > 40 or "T" not in text.upper():
+    """The aware moment that an RFC 3339 text names; ValueError or OverflowError otherwise."""
+    if not _RFC3339.fullmatch(text):  # fromisoformat reads much more than that
         raise ValueError("not an RFC 3339 date-time")
-    moment = datetime.fromisoformat(text.upper())
-    if moment.tzinfo is None:
-        raise ValueError("an RFC 3339 date-time says its zone")
-    return moment.astimezone(UTC)
+    return datetime.fromisoformat(text.upper()).astimezone(UTC)
 
 
 def account_object(urls: Urls, account: Account, binding: JsonValue = None) -> JsonObject:

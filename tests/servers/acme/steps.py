@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from sqlalchemy.engine import make_url
 
 from policy.profile_gates import ACMERules
@@ -52,6 +55,16 @@ async def issued(
     assert done.json["status"] == "valid", done.json
     chain = await client.post(done.json["certificate"])
     return {**done.json, "url": order["url"]}, x509.load_pem_x509_certificates(chain.body)[0]
+
+
+def csr(names: list[x509.GeneralName] | None = None, common_name: str | None = None) -> bytes:
+    """A request with these alternative names, None for no such extension."""
+    subject = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
+    if names is not None:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    key = ec.generate_private_key(ec.SECP256R1())
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
 async def question(server: AcmeServer) -> ApprovalId:

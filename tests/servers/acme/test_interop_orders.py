@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from policy import scheduler
@@ -20,17 +18,7 @@ from tests.common.acme_client import AcmeClient
 from tests.common.acme_server import AcmeServer
 from tests.common.world import make_csr
 from tests.servers.acme.signing import b64
-from tests.servers.acme.steps import issued, ordered, profile, prove, question
-
-
-def csr(names: list[x509.GeneralName] | None = None, common_name: str | None = None) -> bytes:
-    """A request with these alternative names, None for no such extension."""
-    subject = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
-    if names is not None:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    key = ec.generate_private_key(ec.SECP256R1())
-    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+from tests.servers.acme.steps import csr, issued, ordered, profile, prove, question
 
 
 def names_of(chain: bytes) -> list[str]:
