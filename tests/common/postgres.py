@@ -20,7 +20,15 @@ import pytest
 
 _USER: Final = "postgres"
 _SECONDS: Final = 30.0
-_SETTINGS: Final = ("fsync=off", "full_page_writes=off", "listen_addresses=", "max_connections=60")
+_MEMORY: Final = Path("/dev/shm")
+_ROOM: Final = 1 << 30
+_SETTINGS: Final = (
+    "fsync=off",
+    "full_page_writes=off",
+    "listen_addresses=",
+    "max_connections=60",
+    "dynamic_shared_memory_type=mmap",  # nothing outside of the folder
+)
 
 
 class NoPostgres(Exception):
@@ -93,9 +101,11 @@ class PostgresServer:
 
 @contextmanager
 def running_server() -> Iterator[PostgresServer]:
-    """A started server in a new folder under /tmp, where its user may go and a socket's path stays short."""
+    """A started server in a new folder, where its user may go and a socket's path stays short."""
     programs = find_programs()
-    folder = Path(tempfile.mkdtemp(prefix="certctl-postgres-"))
+    # Every test copies a database: in memory that takes a tenth of the time, if there is enough of it.
+    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM
+    folder = Path(tempfile.mkdtemp(prefix="certctl-postgres-", dir=_MEMORY if roomy else "/tmp"))
     if os.getuid() == 0:
         shutil.chown(folder, _USER, _USER)
     try:
@@ -112,7 +122,9 @@ def running_server() -> Iterator[PostgresServer]:
 def postgres_url(request: pytest.FixtureRequest) -> str:
     """The URL of a migrated, empty PostgreSQL database of the test's own, by the fixtures of tests/conftest.py."""
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.url(server.copy(request.getfixturevalue("postgres_template")))
+    name = server.copy(request.getfixturevalue("postgres_template"))
+    request.addfinalizer(lambda: server.execute(f"DROP DATABASE {name} WITH (FORCE)"))
+    return server.url(name)
 
 
 def _as_user() -> list[str]:
