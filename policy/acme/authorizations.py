@@ -148,9 +148,7 @@ class Attempts:
         """Take over what was interrupted, now and then, until `stopping` is set; then let attempts end."""
         while not stopping.is_set():
             try:
-                for authorization in await self._database.write(self._retake):
-                    if authorization.id not in self._running:
-                        self._start(authorization)
+                await self.take_over()
             except StorageFailed as error:
                 log.error("attempts.storage_failed", error=str(error))
             try:
@@ -160,6 +158,12 @@ class Attempts:
                 continue
         if self._running:
             await asyncio.wait(list(self._running.values()))
+
+    async def take_over(self) -> None:
+        """Make the attempts that were interrupted, once for all who look for them. Raises StorageFailed."""
+        for authorization in await self._database.write(self._retake):
+            if authorization.id not in self._running:
+                self._start(authorization)
 
     async def _retake(self, tx: Transaction) -> list[Authorization]:
         now = self._clock()
