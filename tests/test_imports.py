@@ -71,7 +71,7 @@ def test_a_front_end_has_no_signer_in_its_process() -> None:
 
 
 def test_nobody_imports_by_name() -> None:
-    """importlib and __import__ would go round the rules above."""
+    """Importlib and __import__ would go round the rules above."""
     allowed = {ROOT / "store/migrations"}
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
