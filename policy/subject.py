@@ -72,7 +72,8 @@ def _common_name(
     if rules.common_name is CommonName.OMIT:
         return None
     if rules.common_name is CommonName.FIRST_NAME:
-        fit = (name.value for name in identifiers if name.type != IdentifierType.URI)
+        # No address: certbot takes every common name for a DNS name, and gives up on a certificate that it has got.
+        fit = (name.value for name in identifiers if name.type in (IdentifierType.DNS, IdentifierType.EMAIL))
         return next((value for value in fit if len(value) <= COMMON_NAME_MAX), None)
     if csr.common_name is None:
         return None
