@@ -2,8 +2,7 @@
 
 import json
 import sqlite3
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -106,12 +105,34 @@ def rules(**fields: Any) -> dict[str, Any]:
     return fields
 
 
+class RowCounter:
+    """Counts the rows of every table, again only when somebody has written."""
+
+    def __init__(self, url: str) -> None:
+        path = make_url(url).database
+        assert path is not None
+        self._connection = sqlite3.connect(path)
+        self._version = -1
+        self._rows: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def rows(self) -> dict[str, int]:
+        version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version:
+            self._version = version
+            self._rows = {
+                table: self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                for table in metadata.tables
+            }
+        return self._rows
+
+
 def rows(url: str) -> dict[str, int]:
     """How many rows every table holds."""
-    path = make_url(url).database
-    assert path is not None
-    with sqlite3.connect(Path(path)) as connection:
-        return {
-            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in metadata.tables
-        }
+    with RowCounter(url) as counter:
+        return counter.rows()
