@@ -74,7 +74,7 @@ async def approve(approval: str, /, *, note: str = "", common: Common = Common()
     await _decide(approval, Verdict.APPROVE, note, common)
 
 
-@app.command
+@app.command(help_epilogue=examples('approval reject 1a2105885664980e08f85230 --note "not ours"'))
 async def reject(approval: str, /, *, note: str = "", common: Common = Common()) -> None:
     """Say no. One no ends the request.
 

@@ -29,7 +29,7 @@ _OUTCOME = {"profile": "PROFILE", "outcome": "OUTCOME", "approval": "APPROVAL", 
 
 async def apply(
     *,
-    file: Annotated[Path, Parameter(name=("--file", "-f"))],
+    file: Annotated[Path, Parameter(name=("--file", "-f"), allow_leading_hyphen=True)],
     common: Common = Common(),
 ) -> None:
     """Make the profiles of a TOML file the ones in force. Profiles that the file does not name stay as they are.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -15,8 +16,11 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from unittest import mock
 
 from cryptography import x509
+
+from servers.cli import main
 
 CERTCTL = str(Path(sys.executable).with_name("certctl"))
 PATIENCE = 60.0
@@ -42,11 +46,32 @@ def certctl(
     )
 
 
+def certctl_here(
+    *arguments: str | Path, stdin: str | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The same in this process: most of a command's time is the start of an interpreter."""
+    words = [*map(str, arguments)]
+    streams = [
+        io.TextIOWrapper(io.BytesIO((stdin or "").encode())),
+        *(io.TextIOWrapper(io.BytesIO()) for _ in "oe"),
+    ]
+    with (
+        mock.patch.dict(os.environ, environment(**(env or {})), clear=True),
+        mock.patch.multiple(sys, stdin=streams[0], stdout=streams[1], stderr=streams[2]),
+    ):
+        code = main.run(words)
+        for stream in streams[1:]:
+            stream.flush()
+    texts = [stream.buffer.getvalue().decode() for stream in streams[1:]]
+    return subprocess.CompletedProcess(words, code, *texts)
+
+
 @dataclass
 class Directory:
-    """A CA's data directory, and commands at it."""
+    """A CA's data directory, and commands at it: in this process, unless `starts` says that each starts its own."""
 
     path: Path
+    starts: bool = False
 
     @property
     def root(self) -> Path:
@@ -57,7 +82,8 @@ class Directory:
     ) -> subprocess.CompletedProcess[str]:
         """A command at this directory, by the admin unless another `token` is given."""
         who = () if token is None else ("--token-file", token)
-        return certctl(*arguments, "--data", self.path, *who, **more)
+        run = certctl if self.starts else certctl_here
+        return run(*arguments, "--data", self.path, *who, **more)
 
     def ok(self, *arguments: str | Path, token: Path | None = None, **more: Any) -> Any:
         """What a command answers with --json; it has to succeed."""

@@ -24,3 +24,10 @@ def directory(template: Path, tmp_path: Path) -> Directory:
     """A fresh CA."""
     shutil.copytree(template, tmp_path / "data")
     return Directory(tmp_path / "data")
+
+
+@pytest.fixture
+def started(directory: Directory) -> Directory:
+    """A fresh CA at which every command is a process of its own."""
+    directory.starts = True
+    return directory

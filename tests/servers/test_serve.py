@@ -292,6 +292,7 @@ def test_so_does_the_wrong_passphrase(directory: Directory) -> None:
 def test_and_a_key_of_another_authority(directory: Directory, tmp_path: Path) -> None:
     other = Directory(tmp_path / "other")
     passphrase = (directory.path / "passphrase").read_text().strip()
+    other.starts = True
     assert other.run("init", env={"CERTCTL_KEYS__PASSPHRASE": passphrase}).returncode == 0
     (other.path / "issuing.key").replace(directory.path / "issuing.key")
     code, line = start_and_end(directory)
