@@ -52,7 +52,7 @@ class PlainUnsealer:
         return sealed
 
 
-@dataclass
+@dataclass(repr=False)
 class AcmeServer:
     """What a test needs to know of the server that it talks to."""
 
