@@ -113,10 +113,12 @@ async def test_a_worker_does_not_wait_for_another_s_rows(url: str) -> None:
 
         slow = asyncio.ensure_future(world.write(hold))
         await holding.wait()
-        quick = await asyncio.wait_for(
-            world.write(lambda tx: jobs.claim(tx, "quick", world.now, world.now, 5)), 5
-        )
-        go_on.set()
+        try:
+            quick = await asyncio.wait_for(
+                world.write(lambda tx: jobs.claim(tx, "quick", world.now, world.now, 5)), 5
+            )
+        finally:
+            go_on.set()
         assert len(quick) == 1
         assert {job.job_id for job in quick}.isdisjoint({job.job_id for job in await slow})
 
@@ -171,6 +173,29 @@ async def test_a_link_that_breaks_inside_the_work(
     assert await postgres.read(audit.verify) == 1
     assert not await is_there(postgres, "a")
     assert await postgres.single.all(SEE) == []
+
+
+async def test_a_commit_that_is_refused(
+    postgres: PostgresDatabase, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Then nobody knows where the connection's chain stands: it is left, and the next one begins another."""
+    await connection.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'too late' USING ERRCODE = 'check_violation'; END $$;"
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON blocked_keys DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+
+    async def work(tx: Transaction) -> None:
+        await audit.append(tx, NOW, "a", AuditEvent.CA_CREATED, "lost")
+        await put(tx, "a")
+
+    await postgres.write(lambda tx: audit.append(tx, NOW, "a", AuditEvent.CA_CREATED, "kept"))
+    with pytest.raises(DatabaseRefused, match="too late"):
+        await postgres.write(work)
+    await postgres.write(lambda tx: audit.append(tx, NOW, "a", AuditEvent.CA_CREATED, "kept"))
+    assert await postgres.read(audit.verify) == 2
+    assert not await is_there(postgres, "a")
 
 
 async def test_those_who_wait_for_each_other_are_run_again(
