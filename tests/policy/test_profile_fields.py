@@ -61,13 +61,19 @@ READ_ELSEWHERE: Final[dict[str, str]] = {
     "acme.external_account_required": r"\.external_account_required\b",
     "acme.authorization_reuse": r"\.authorization_reuse\b",
     "acme.order_lifetime": r"\.order_lifetime\b",
-    "acme.challenges": r"\.challenges\b",
+    "acme.challenges": r"\bprovable_by\(",
     "acme.allowed_networks": r"\.allowed_networks\b",
     "acme.denied_networks": r"\.denied_networks\b",
     "acme.caa": r"\b(?:acme|rules)\.caa\b",
 }
 # Rules that only rule when the others ask them.
-ASKED_ELSEWHERE: Final = (r"\bcheck_identifiers\(", r"\bcheck_validity\(", r"\bevaluate\(", r"\bloosens\(")
+ASKED_ELSEWHERE: Final = (
+    r"\bcheck_identifiers\(",
+    r"\bcheck_provable\(",
+    r"\bcheck_validity\(",
+    r"\bevaluate\(",
+    r"\bloosens\(",
+)
 
 FOR_PEOPLE: Final = {"description"}
 
