@@ -21,6 +21,7 @@ from store.ids import ApprovalId, JobId, PrincipalId, ProfileName, RequestId, ne
 from store.records import Approval, ApprovalStatus, Job, JobKind, JobStatus, ProfileVersion, Request
 
 _HAND: Final = "profile-change"  # the name under which these jobs are claimed: no worker does them
+NO_DEFINITION: Final = sha256(b"").hexdigest()  # what a deletion proposes
 _LEASE: Final = timedelta(seconds=60)
 _STALE: Final = "the profile was changed meanwhile: look at it again and propose the change anew"
 _DELETED: Final = "the profile was deleted"
@@ -192,7 +193,7 @@ def _pin(
     }
     body = json.dumps(proposal, separators=(",", ":"), sort_keys=True).encode()
     # The database lets the job bring about a version of this digest and no other.
-    proposed = sha256(b"").hexdigest() if to is None else digest(to)
+    proposed = NO_DEFINITION if to is None else digest(to)
     digest_of_all = sha256(
         b"\0".join([JobKind.CHANGE_PROFILE.value.encode(), base.name.encode(), by.encode(), body])
     ).hexdigest()

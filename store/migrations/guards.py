@@ -358,6 +358,15 @@ GUARDS_0001: Final[tuple[Guard, ...]] = (
             "issued_at",
         ),
     ),
+    Guard(
+        "certificates_revoked",
+        "certificates",
+        "UPDATE",
+        "(OLD.revoked_at IS NOT NULL AND (NEW.revoked_at IS DISTINCT FROM OLD.revoked_at"
+        " OR NEW.revocation_reason IS DISTINCT FROM OLD.revocation_reason"
+        " OR NEW.revoked_by IS DISTINCT FROM OLD.revoked_by))",
+        "certificates: revoked is for good",
+    ),
     never("certificates", "DELETE", "certificates: what was issued does not go away"),
     # The record.
     Guard(
