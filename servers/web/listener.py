@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from servers.web.front import Front, of_problem
+from servers.web.front import SERVER, Front, of_problem
 from servers.web.problem import Problem, ProblemError
 
 log = structlog.get_logger()
@@ -75,6 +75,7 @@ class _Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already")
         response = of_problem(ProblemError(Problem(status, "this is not an HTTP request that can be read")))
+        response.headers["Server"] = SERVER
         response.force_close()
         return response
 
@@ -154,5 +155,5 @@ def _let_go(manager: web.Server) -> int:
         if connection.busy:
             busy += 1
         else:
-            connection.close()
+            connection.force_close()
     return busy
