@@ -54,7 +54,7 @@ def check_contacts(contacts: Sequence[str]) -> str:
     return json.dumps(list(contacts), separators=(",", ":"))
 
 
-async def create(
+async def find_or_create(
     tx: Transaction,
     key: KeyMaterial,
     contacts: str,
@@ -65,20 +65,42 @@ async def create(
     source: str,
     limits: AcmeLimits,
     now: Millis,
-) -> Account:
-    """A new account for a key that has none. The binding, if any, was verified; here it is spent.
+) -> tuple[Account, bool]:
+    """The account of this key, and whether it was made now. The binding, if any, was verified; here it is spent.
 
     `profile` is the one whose directory the client came by. Raises ExternalAccountRefused, KeyNotFresh, RateLimited.
     """
+    found = await acme_accounts.find(tx, key.thumbprint)
+    if found is not None:
+        return found, False
+    try:
+        await _check_fresh(tx, key, None)
+    except (
+        KeyTaken
+    ) as error:  # since the last statement: two requests with one new key came at the same moment
+        found = await acme_accounts.get(tx, AccountId(error.account_id))
+        assert found is not None
+        return found, False
     address = bucket_of_address(source)
     await rate_limits.take(tx, limits.accounts_per_address, "new accounts from this address", address, now)
-    await _check_fresh(tx, key, None)
     if external_kid is not None:
         await external_accounts.usable(tx, external_kid, profile, now)
         if not await acme_accounts.use_external_key(tx, external_kid, now):
             raise ExternalAccountRefused(
                 "the external account key was good for one account and has been used"
             )
+    return await _insert(tx, key, contacts, terms_agreed, external_kid, source, now), True
+
+
+async def _insert(
+    tx: Transaction,
+    key: KeyMaterial,
+    contacts: str,
+    terms_agreed: bool,
+    external_kid: str | None,
+    source: str,
+    now: Millis,
+) -> Account:
     account_id = AccountId(new_id(now))
     principal = Principal(
         PrincipalId(new_id(now)), f"acme:{account_id}", PrincipalKind.MACHINE, now, None, None
@@ -158,9 +180,12 @@ async def change_key(tx: Transaction, account: Account, key: KeyMaterial, now: M
 
 
 async def _check_fresh(tx: Transaction, key: KeyMaterial, account: Account | None) -> None:
-    """Raise KeyNotFresh for a key that another account had, or that stands in a certificate."""
-    holder = await acme_accounts.holder_of_key(tx, key.spki_sha256)
-    if holder is not None and (account is None or holder != account.id):
+    """Raise KeyTaken for a key that another account has, KeyNotFresh for one that it had, or a certificate has."""
+    holder_id = await acme_accounts.holder_of_key(tx, key.spki_sha256)
+    if holder_id is not None and (account is None or holder_id != account.id):
+        holder = await acme_accounts.get(tx, holder_id)
+        if holder is not None and holder.thumbprint == key.thumbprint:
+            raise KeyTaken(holder.id)
         raise KeyNotFresh("another account had this key: make a new key for every account")
     if await certificates.key_used(tx, key.spki_sha256) or await certificates.blocked(tx, key.spki_sha256):
         raise KeyNotFresh("this key stands in a certificate, or is blocked: make a new key for the account")

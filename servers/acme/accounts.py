@@ -27,7 +27,6 @@ from servers.acme.problems import AcmeProblem, ProblemType
 from servers.acme.refusals import BadSignature, WrongUrl
 from servers.web.strict_json import JsonObject, JsonRefused, JsonValue, load_object
 from store import acme_accounts
-from store.database import Transaction
 from store.ids import ProfileName
 from store.records import Account, AccountStatus, ExternalAccountKey
 
@@ -89,12 +88,8 @@ class AccountResources:
     async def _create(
         self, signed: Signed, contacts: str, kid: str | None, profile: ProfileName, *, agreed: bool
     ) -> tuple[Account, bool]:
-        async def work(tx: Transaction) -> tuple[Account, bool]:
-            # Looked up again: two requests with one new key may have come at the same moment.
-            found = await acme_accounts.find(tx, signed.key.thumbprint)
-            if found is not None:
-                return found, False
-            made = await accounts.create(
+        return await self._services.database.write(
+            lambda tx: accounts.find_or_create(
                 tx,
                 material(signed.key),
                 contacts,
@@ -105,9 +100,7 @@ class AccountResources:
                 limits=self._services.limits,
                 now=signed.now,
             )
-            return made, True
-
-        return await self._services.database.write(work)
+        )
 
     async def _check_binding(self, signed: Signed, binding: JsonValue, profile: ProfileName) -> str:
         """The id of the external account key that vouches for this one, verified."""
