@@ -13,6 +13,11 @@ from store.statements import Statement, columns_of, insert_row, select_by
 
 _INSERT: Final = insert_row(acme_accounts)
 _GET: Final = select_by(Account, acme_accounts, "id")
+_HOLD: Final = Statement(
+    select(*columns_of(Account, acme_accounts))
+    .where(acme_accounts.c.id == bindparam("id"))
+    .with_for_update(read=True)
+)
 _BY_KEY: Final = select_by(Account, acme_accounts, "thumbprint")
 _PAGE: Final = Statement(
     select(*columns_of(Account, acme_accounts))
@@ -90,6 +95,11 @@ async def insert(tx: Transaction, account: Account, spki_sha256: str) -> None:
 async def get(tx: Transaction, account_id: AccountId) -> Account | None:
     """The account of that id."""
     return _account(await tx.one(_GET, id=account_id))
+
+
+async def hold(tx: Transaction, account_id: AccountId) -> Account | None:
+    """As `get`; nobody changes the account before the transaction ends."""
+    return _account(await tx.one(_HOLD, id=account_id))
 
 
 async def find(tx: Transaction, thumbprint: str) -> Account | None:

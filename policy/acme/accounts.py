@@ -75,9 +75,8 @@ async def find_or_create(
         return found, False
     try:
         await _check_fresh(tx, key, None)
-    except (
-        KeyTaken
-    ) as error:  # since the last statement: two requests with one new key came at the same moment
+    except KeyTaken as error:
+        # Since the last statement: two requests with one new key came at the same moment.
         found = await acme_accounts.get(tx, AccountId(error.account_id))
         assert found is not None
         return found, False
@@ -133,8 +132,11 @@ async def _insert(
 
 
 async def confirm(tx: Transaction, account: Account) -> None:
-    """Return if `account` still is what the front end took it for. Raises AccountEnded."""
-    found = await acme_accounts.get(tx, account.id)
+    """Return if `account` still is what the front end took it for, and so until the transaction ends.
+
+    Raises AccountEnded.
+    """
+    found = await acme_accounts.hold(tx, account.id)
     if found is None or found.status is not AccountStatus.VALID or found.thumbprint != account.thumbprint:
         raise AccountEnded("the account was deactivated, or its key has just been changed")
 

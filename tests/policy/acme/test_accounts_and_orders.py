@@ -284,3 +284,21 @@ async def external_key(world: World) -> str:
         )
     )
     return kid
+
+
+async def test_what_is_ordered_and_what_ends_the_account_do_not_pass_each_other(world: World) -> None:
+    """Either the order is refused, or what it waits for is cancelled: never a job that outlives its account."""
+    for number in range(4):
+        account = await create(world, f"k{number}")
+        seen = await order(world, account, "gated")
+        await prove(world, seen)
+        done, ended = await asyncio.gather(
+            finalize(world, account, seen.order.id),
+            world.write(lambda tx, account=account: accounts.deactivate(tx, account, world.now)),  # type: ignore[misc]
+            return_exceptions=True,
+        )
+        assert isinstance(ended, Account)
+        if isinstance(done, Submitted):
+            assert (await world.job(done.job_id)).status is JobStatus.CANCELLED
+        else:
+            assert isinstance(done, AccountEnded)
