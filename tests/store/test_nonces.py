@@ -106,7 +106,9 @@ async def test_the_past_is_forgotten_but_stays_refused(database_url: str, file: 
         with closing(sqlite3.connect(file)) as connection:
             (left,) = connection.execute("SELECT count(*) FROM spent").fetchone()
             assert left <= 2 * SWEEP_AFTER
-    # Should nonces live for a week from tomorrow on, these are not good again.
+    # Should nonces live for a week from tomorrow on, these are not good again, nor are they after a restart.
+    await ledger.close()
+    ledger = await open_ledger(database_url, file, lambda: moment[0])
     outcomes = [await ledger.spend(SpentNonce(nonce.identity, 7 * 86_400_000)) for nonce in old[:50]]
     assert not any(outcomes)
     await ledger.close()
