@@ -91,6 +91,11 @@ async def initialise(database: Database, settings: Settings, plan: Plan | Import
     """
     directory = settings.directory
     if await has_authority(database):
+        if not (directory / secret_files.MASTER_FILE).exists():
+            raise AlreadyThere(
+                "the database has a CA already: for another node of it, copy passphrase, secret.key, root.pem and, "
+                f"if it is to sign, issuing.key of the first node to {directory}"
+            )
         raise AlreadyThere(f"{directory} has a CA already")
     _clear(directory)
     write_private(directory / _MARKER, b"")

@@ -147,6 +147,7 @@ class Served:
 
     def start(self) -> None:
         """Start, and wait until it says where it is."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [

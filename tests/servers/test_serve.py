@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -17,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.common.ca_process import CERTCTL, Directory, Served, certctl, environment, free_port, wait_until
+from tests.conftest import postgres_url
 
 
 def start_and_end(directory: Directory, *arguments: str, **env: str) -> tuple[int, str]:
@@ -238,6 +240,29 @@ def test_processes_that_cannot_start_are_not_started_for_ever(directory: Directo
     code, line = start_and_end(directory, "--processes", "2")
     assert code == 6
     assert "chmod 600" in line
+
+
+# --- PostgreSQL ---
+
+
+@pytest.mark.postgres
+def test_a_ca_on_postgresql_shared_by_two_nodes(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    env = {"CERTCTL_DATABASE__URL": postgres_url(request)}
+    one = Directory(tmp_path / "one" / "data")
+    with Served(one, env=env) as server:
+        assert server.get("/readyz")[0] == 200
+        assert one.ok("audit", "verify", env=env)["intact"]
+        assert not (one.path / "certctl.db").exists()
+        two = Directory(tmp_path / "two" / "data")
+        assert "another" in two.refused(1, "init", env=env)
+        two.path.mkdir(parents=True, exist_ok=True)
+        for name in ("passphrase", "secret.key", "root.pem"):
+            shutil.copy(one.path / name, two.path / name)
+        with Served(two, ("--no-worker",), env=env) as front:
+            assert front.get("/acme/directory")[0] == 200
+            assert front.peer_serial() != server.peer_serial(), (
+                "its certificate was issued by the other's worker"
+            )
 
 
 # --- a node without workers ---
