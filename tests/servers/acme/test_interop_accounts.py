@@ -17,7 +17,7 @@ from tests.servers.acme.test_accounts import change
 @pytest.mark.parametrize("fields", [{}, {"contact": []}, {"contact": None}])
 async def test_no_contact_is_demanded(client: AcmeClient, fields: dict[str, Any]) -> None:
     """Routers and cluster controllers have none to give."""
-    assert (await client.post(client.directory["newAccount"], fields, jwk=True)).status == 201
+    assert (await client.register(**fields)).status == 201
     assert (await client.order("a.example.test")).status == 201
 
 
