@@ -25,6 +25,9 @@ $(VENV)/ok: requirements-dev.lock pyproject.toml
 run: env  ## a certificate authority in ./data, served on 127.0.0.1 until Ctrl-C
 	@$(UNPRIVILEGED) $(BIN)/certctl serve --data $(DATA)
 
+demo: env  ## a tour with real output: issue, gate, approve, collect, reject, revoke
+	@$(BIN)/python -m tools.demo
+
 check: env  ## lint, types, import rules, dead dependencies, docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

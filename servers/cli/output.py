@@ -30,7 +30,10 @@ def table(
     for row in rows:
         drawn.add_row(*(_cell(row.get(key)) for key in columns))
     # Into a pipe nothing is folded: who reads it there cuts columns, not screens.
-    Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False).print(drawn)
+    console = Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False)
+    with console.capture() as captured:
+        console.print(drawn)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _cell(value: object) -> str:
