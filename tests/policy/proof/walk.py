@@ -1,18 +1,16 @@
 """Breadth first through every state that can be reached, each visited once, the promise checked at each."""
 
-import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
 import structlog
 
 from policy import scheduler, worker
-from store import ids
+from tests.common.ordered_ids import order_ids
 from tests.policy.proof.actions import steps
 from tests.policy.proof.canonical import canonical
 from tests.policy.proof.invariants import Violation, check, check_content, check_step
@@ -53,8 +51,7 @@ def bounded(attempts: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "MAX_ATTEMPTS", attempts)
         patch.setattr(scheduler, "MAX_ATTEMPTS", attempts)
-        numbers = itertools.count()
-        patch.setattr(ids, "secrets", SimpleNamespace(randbits=lambda _: next(numbers)))
+        order_ids(patch)
         structlog.configure(processors=[_drop])
         try:
             yield
