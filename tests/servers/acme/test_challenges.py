@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 from typing import Any
 
 import aiohttp
@@ -9,8 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from policy.acme.authorizations import Attempts
-from policy.validation import Problem, ValidationFailed, ValidationRecord, Validator
+from policy.validation import Problem, ValidationFailed, ValidationRecord, ValidationSettings, Validator
+from policy.validation.tls_alpn01 import _context
 from servers.acme.objects import VALIDATION_PROBLEMS
+from servers.settings import AcmeSection
 from store import acme_authorizations
 from store.ids import AuthorizationId
 from store.records import Authorization, AuthorizationStatus
@@ -422,3 +425,14 @@ async def test_our_own_fault_counts_against_nobody(
     assert (await client.post(challenge["url"], {})).json["error"]["type"].endswith(":serverInternal")
     query = select(rate_limits.c.key).where(rate_limits.c.key.startswith("failed"))
     assert list(await server.world.database.select(query)) == []
+
+
+def test_the_ports_are_those_of_the_rfcs() -> None:
+    """80 (RFC 8555 section 8.3) and 443 (RFC 8737 section 3), unless an operator writes others."""
+    assert (ValidationSettings().http01_port, ValidationSettings().tlsalpn01_port) == (80, 443)
+    assert (AcmeSection().http01_port, AcmeSection().tlsalpn01_port) == (80, 443)
+
+
+def test_older_tls_is_not_spoken() -> None:
+    """RFC 8737 section 4."""
+    assert _context().minimum_version is ssl.TLSVersion.TLSv1_2
