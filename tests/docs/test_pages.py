@@ -27,7 +27,10 @@ def written_as_code(page: Path) -> Iterator[str]:
     """Code spans of a page, and the commands and comments of its blocks."""
     yield from code_spans(page)
     for block in blocks(page):
-        yield from (step.command for step in steps(block.lines)) if block.language == "console" else ()
+        if block.language == "console":
+            yield from (step.command for step in steps(block.lines))
+        elif block.language in ("", "text"):
+            yield from block.lines
 
 
 def targets() -> set[str]:
@@ -54,6 +57,16 @@ def test_files_are_there(page: Path) -> None:
         if _PATH.fullmatch(name) and name not in _OPERATORS_FILES:
             places = [ROOT / name, ROOT / "docs" / name, ROOT / "conformance" / name]
             assert any(place.exists() for place in places), f"{page.name}: {span}"
+
+
+@by_name
+def test_tests_are_there(page: Path) -> None:
+    for span in code_spans(page):
+        name, _, inner = span.partition("::")
+        if inner and name.startswith("tests/"):
+            for part in inner.partition("[")[0].split("::"):
+                defined = rf"^ *(?:async def|def|class) {part}\b"
+                assert re.search(defined, (ROOT / name).read_text(), re.MULTILINE), f"{page.name}: {span}"
 
 
 @by_name
