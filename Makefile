@@ -1,6 +1,6 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help env run demo test check proof conformance bench soak lock clean
+.PHONY: help env run demo test check proof conformance bench lock clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -40,6 +40,13 @@ check: env  ## lint, types, import rules, dead dependencies, docs
 test: env  ## the whole suite (as root it installs the Debian packages it needs)
 	@tools/install-test-packages
 	$(BIN)/pytest
+
+proof: env  ## the whole walk through the gate's states (longer than in test)
+	CERTCTL_PROOF=full $(BIN)/pytest tests/policy/proof
+
+conformance: env  ## real ACME clients against a live server, as a table (minutes)
+	@tools/install-test-packages
+	conformance/acme/run
 
 bench: env  ## server CPU per ACME order against Debian's pebble (minutes; not part of test)
 	$(BIN)/python -m bench.acme

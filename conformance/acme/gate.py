@@ -19,7 +19,7 @@ NOTE: Final = "not before the audit is over"
 _ASK_SECONDS: Final = 60.0
 SHORT: Final = 5
 """Seconds after which a client is to give up, where it can be told so."""
-_LONG: Final = 15
+_LONG: Final = 20
 """Enough for somebody to decide. lego goes on asking about an invalid order until its time is up."""
 
 

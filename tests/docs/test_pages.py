@@ -37,6 +37,10 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
+def test_the_readme_can_be_read_in_one_sitting() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
 @by_name
 def test_links_lead_somewhere(page: Path) -> None:
     for link in links(page):

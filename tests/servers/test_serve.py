@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.common.ca_process import CERTCTL, Directory, Served, certctl, environment, free_port, wait_until
-from tests.conftest import postgres_url
+from tests.common.postgres import postgres_url
 
 
 def start_and_end(directory: Directory, *arguments: str, **env: str) -> tuple[int, str]:

@@ -1,10 +1,10 @@
 """Apache httpd with mod_md, as Debian has them: a web server that gets its own certificates."""
 
 import os
-import shlex
 import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class ModMD(Client):
         super().__init__(stage, folder)
         # Its store belongs to another user, who must be able to get there.
         self._home = Path(tempfile.mkdtemp(prefix="certctl-mod_md-"))
+        weakref.finalize(self, shutil.rmtree, self._home, ignore_errors=True)
         self._home.chmod(0o711)
         shutil.copy(stage.root, self._home / "root.pem")
         (self._home / "root.pem").chmod(0o644)
@@ -90,8 +91,12 @@ class ModMD(Client):
                 shutil.chown(folder, "www-data", "www-data")
         if challenge == "dns-01":
             shutil.copytree(HOOKS, home / "hooks")
-            hook = shlex.join([str(home / "hooks" / "mod_md"), self.stage.management])
-            more += f'MDChallengeDns01 "{hook}"\n'
+            hook = home / "hooks" / "here"
+            hook.write_text(
+                f'#!/bin/sh\nDNS_MANAGEMENT={self.stage.management} exec "${{0%/*}}/mod_md" "$@"\n'
+            )
+            hook.chmod(0o755)
+            more += f"MDChallengeDns01 {hook}\n"
         http, https = self.stage.http01_port, self.stage.tlsalpn01_port
         loaded = "".join(f"LoadModule {name}_module {_libraries()}/mod_{name}.so\n" for name in _MODULES)
         (home / "httpd.conf").write_text(

@@ -27,6 +27,8 @@ class Terms:
     days: int = 90
     keyed: bool = False
     """The approval speaks for one key, and cannot be used by a later request."""
+    circle: str = "approver"
+    """Who may decide: a role, or a group."""
 
 
 @dataclass
@@ -41,8 +43,8 @@ class ProfileModel:
 class Person:
     """Somebody, or a machine, with what they may do now."""
 
+    circles: set[str] = field(default_factory=set)
     machine: bool = False
-    approver: bool = False
     disabled: bool = False
 
 
@@ -52,6 +54,7 @@ class Question:
 
     about: tuple[object, ...]
     required: int
+    circle: str
     expires_at: int
     window: int
     status: str = "pending"
@@ -134,7 +137,9 @@ class Model:
             else:
                 assert question not in self.questions, "an approval was used that is none for this"
                 window = 0 if terms.keyed else WINDOW
-                self.questions[question] = Question(about, terms.approvers, self.now + EXPIRES, window)
+                self.questions[question] = Question(
+                    about, terms.approvers, terms.circle, self.now + EXPIRES, window
+                )
             work.question = question
             if self.questions[question].status == "pending":
                 work.status = "awaiting_approval"
@@ -147,7 +152,7 @@ class Model:
         asked, person, work = self.questions[question], self.people[who], self.live(question)
         return (
             not person.machine
-            and person.approver
+            and asked.circle in person.circles
             and not person.disabled
             and (work is None or who not in work.line)
             and who not in asked.words
@@ -192,7 +197,8 @@ class Model:
         if question is None:
             self._carry_out(work)
         else:
-            asked = Question((job,), old.versions[-1].approvers, self.now + EXPIRES, 0)
+            terms = old.versions[-1]
+            asked = Question((job,), terms.approvers, terms.circle, self.now + EXPIRES, 0)
             self.questions[question] = asked
 
     def _carry_out(self, work: Work) -> None:

@@ -38,7 +38,6 @@ from tests.policy.proof.model import Terms
 from tests.policy.proof.picture import Picture, look
 
 T = TypeVar("T")
-ROLE = "approver"
 
 
 class Real:
@@ -102,17 +101,17 @@ class Real:
 
     # People and profiles
 
-    def person(self, name: str, *, machine: bool, approver: bool) -> None:
+    def person(self, name: str, circles: frozenset[str], *, machine: bool) -> None:
         kind = PrincipalKind.MACHINE if machine else PrincipalKind.PERSON
         principal = Principal(PrincipalId(new_id(self.now)), name, kind, self.now, None, None)
-        self._write(lambda tx: principals.insert(tx, principal, (ROLE,) if approver else ()))
+        self._write(lambda tx: principals.insert(tx, principal, tuple(circles)))
         self.people[name] = principal
 
-    def grant(self, name: str) -> None:
-        self._write(lambda tx: principals.grant(tx, self.people[name].id, ROLE))
+    def grant(self, name: str, circle: str) -> None:
+        self._write(lambda tx: principals.grant(tx, self.people[name].id, circle))
 
-    def take_role(self, name: str) -> None:
-        self._write(lambda tx: principals.withdraw(tx, self.people[name].id, ROLE))
+    def take(self, name: str, circle: str) -> None:
+        self._write(lambda tx: principals.withdraw(tx, self.people[name].id, circle))
 
     def disable(self, name: str) -> None:
         self._write(lambda tx: principals.disable(tx, self.people[name].id, self.now))
@@ -169,6 +168,7 @@ def definition(name: str, terms: Terms) -> Profile:
     """The profile that says `terms`."""
     covers = ApprovalCovers.KEY if terms.keyed else ApprovalCovers.NAMES
     fields: dict[str, Any] = {"covers": covers} | ({"reuse_window": "0s"} if terms.keyed else {})
+    fields |= {"group": terms.circle.removeprefix("group:")} if terms.circle.startswith("group:") else {}
     rules = ApprovalRules(approvers=terms.approvers, **fields) if terms.approvers else None
     validity = {"max": f"{terms.days}d", "default": f"{min(terms.days, 30)}d"}
     return Profile(

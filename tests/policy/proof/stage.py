@@ -7,6 +7,7 @@ scheduler and the CA key. Only the clock, the disk and the workers' processes ar
 import asyncio
 import sqlite3
 import tempfile
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -65,7 +66,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything there is at one moment: the database's bytes, the clock, what workers hold, what was seen."""
+    """Everything there is at one moment: the database (compressed), the clock, what workers hold, what was seen."""
 
     image: bytes
     now: Millis
@@ -148,7 +149,7 @@ class Stage:
             self.connection.execute("COMMIT")
         chain = self.database.chain
         return State(
-            self.connection.serialize(),
+            zlib.compress(self.connection.serialize(), 1),
             self.now,
             (chain.id, chain.seq, chain.head),
             tuple(self.flights),
@@ -161,7 +162,7 @@ class Stage:
         """Go to `state`; whatever was under way is forgotten."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
-        self.connection.deserialize(state.image)
+        self.connection.deserialize(zlib.decompress(state.image))
         self.restore(state)
 
     def restore(self, state: State) -> None:

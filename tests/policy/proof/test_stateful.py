@@ -33,18 +33,19 @@ from tests.policy.proof.real import Real
 
 FULL = os.environ.get("CERTCTL_PROOF") == "full"
 
+GROUP = "group:security"
 PEOPLE = {
-    "admin": Person(),
-    "rita": Person(approver=True),
-    "carol": Person(approver=True),
-    "alice": Person(approver=True),
-    "bob": Person(approver=True),
-    "stranger": Person(),
-    "robot": Person(machine=True),
+    "admin": set[str](),
+    "rita": {"approver", GROUP},
+    "carol": {"approver"},
+    "alice": {"approver", GROUP},
+    "bob": {"approver", GROUP},
+    "stranger": set[str](),
+    "robot": set[str](),
 }
 PROFILES = {
     "web": Terms(approvers=1),
-    "pair": Terms(approvers=2),
+    "pair": Terms(approvers=2, circle=GROUP),
     "keyed": Terms(approvers=1, keyed=True),
     "free": Terms(approvers=0),
 }
@@ -81,9 +82,9 @@ class FrontDoor(RuleBasedStateMachine):
 
     @initialize()
     def populate(self) -> None:
-        for name, person in PEOPLE.items():
-            self.real.person(name, machine=person.machine, approver=person.approver)
-            self.model.people[name] = Person(person.machine, person.approver)
+        for name, circles in PEOPLE.items():
+            self.real.person(name, frozenset(circles), machine=name == "robot")
+            self.model.people[name] = Person(set(circles), machine=name == "robot")
         for name, terms in PROFILES.items():
             self.real.propose(name, terms, "admin")
             self.model.profiles[name] = ProfileModel([terms])
@@ -173,11 +174,11 @@ class FrontDoor(RuleBasedStateMachine):
         self._remember_line(job, frozenset({by}))
         self.model.proposed(job, None if waiting is None else waiting.approval_id, by, "web", to)
 
-    @rule(name=st.sampled_from(["stranger", "alice"]))
-    def grant_or_take(self, name: str) -> None:
-        person = self.model.people[name]
-        (self.real.take_role if person.approver else self.real.grant)(name)
-        person.approver = not person.approver
+    @rule(name=st.sampled_from(["stranger", "alice"]), circle=st.sampled_from(["approver", GROUP]))
+    def grant_or_take(self, name: str, circle: str) -> None:
+        circles = self.model.people[name].circles
+        (self.real.take if circle in circles else self.real.grant)(name, circle)
+        circles ^= {circle}
 
     @precondition(lambda self: not self.model.people["bob"].disabled)
     @rule(chance=st.integers(0, 9))

@@ -29,12 +29,12 @@ SMALL: Final = {
 LARGE: Final = {
     "two approvers": (Setting(required=2), 6000),
     "one approver, key": (Setting(covers=KEY, requester="machine"), 5000),
-    "nobody forgotten": (Setting(forget_late=False), 10_000),
+    "nobody forgotten": (Setting(forget_late=False), 8_000),
     "two approvers, re-order, change": (
         Setting(required=2, requester="machine", attempts=1, names=1, changes=1),
         15_000,
     ),
-    "one approver, two changes": (Setting(submissions=1, attempts=1, names=1, changes=2), 10_000),
+    "one approver, two changes": (Setting(submissions=1, attempts=1, names=1, changes=2), 8_000),
     "one approver, three requests": (Setting(submissions=3, attempts=1), 20_000),
     "one approver, two requests, change": (Setting(changes=1), 50_000),
 }
