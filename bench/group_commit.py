@@ -1,10 +1,11 @@
-"""What a unit of work costs on SQLite, against the same statements on the bare driver.
+"""What a unit of work costs on SQLite: through the store, by hand, and its statements on the bare driver.
 
     python -m bench.group_commit [--units 4000] [--rounds 5]
 
-Each unit adds one row of about 700 octets and one line of the record, durably (WAL, synchronous FULL). The bare
-driver commits as many units together as there are callers, which is what group commit can do at best. Rounds
-alternate and the best of each is told: CPU is that of the whole process, wall time includes the disk.
+Each unit adds one row of about 700 octets and one line of the record, durably (WAL, synchronous FULL). By hand and
+on the bare driver as many units are committed together as there are callers, which is the best that group commit can
+do. By hand is the same code without queue, savepoint, futures and thread: the difference is what group commit itself
+costs. Rounds alternate and the best of each is told: CPU is that of the whole process, wall time includes the disk.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import sqlite3
 import tempfile
 import time
 from pathlib import Path
+
+import uvloop
 
 from store import audit, issuers
 from store.audit import AuditEvent
@@ -52,7 +55,7 @@ class Recorder(SqliteTransaction):
 
 
 def measure_bare(path: Path, units: int, together: int) -> tuple[float, float]:
-    """CPU and wall seconds for `units` on the bare driver, `together` per commit."""
+    """CPU and wall seconds for the statements of `units`, `together` units per commit."""
     connection = connect(path)
     recorder = Recorder(connection, Chain.start())
     for _ in range(units):
@@ -64,6 +67,21 @@ def measure_bare(path: Path, units: int, together: int) -> tuple[float, float]:
         connection.execute("BEGIN IMMEDIATE")
         for sql, parameters in itertools.islice(statements, together * per_unit):
             connection.execute(sql, parameters)
+        connection.execute("COMMIT")
+    spent = time.process_time() - cpu, time.perf_counter() - wall
+    connection.close()
+    return spent
+
+
+def measure_by_hand(path: Path, units: int, together: int) -> tuple[float, float]:
+    """CPU and wall seconds for `units` of work, `together` per commit, one after the other."""
+    connection = connect(path)
+    transaction = SqliteTransaction(connection, Chain.start())
+    cpu, wall = time.process_time(), time.perf_counter()
+    for _ in range(units // together):
+        connection.execute("BEGIN IMMEDIATE")
+        for _ in range(together):
+            run(unit(transaction))
         connection.execute("COMMIT")
     spent = time.process_time() - cpu, time.perf_counter() - wall
     connection.close()
@@ -88,20 +106,20 @@ async def compare(units: int, rounds: int) -> None:
         path = Path(folder) / "bench.db"
         database = await open_database(f"sqlite:///{path}")
         assert isinstance(database, SqliteDatabase)
-        print("callers   store CPU     wall  |  bare CPU     wall  |   ratio   (us per unit)")
+        print(
+            "us per unit       store          by hand         bare driver      CPU: store / by hand, / bare"
+        )
+        print("callers       CPU    wall      CPU    wall      CPU    wall")
         for callers in (1, 16, 64):
-            pairs = [
-                (await measure_store(database, units, callers), measure_bare(path, units, callers))
+            spent = [
+                await measure_store(database, units, callers)
+                + measure_by_hand(path, units, callers)
+                + measure_bare(path, units, callers)
                 for _ in range(rounds)
             ]
-            store_cpu, store_wall, bare_cpu, bare_wall = (
-                min(spent) / units * 1e6
-                for spent in zip(*[store + bare for store, bare in pairs], strict=True)
-            )
-            print(
-                f"{callers:7}   {store_cpu:9.1f}   {store_wall:6.1f}  |  "
-                f"{bare_cpu:8.1f}   {bare_wall:6.1f}  |  {store_cpu / bare_cpu:6.2f}"
-            )
+            best = [min(column) / units * 1e6 for column in zip(*spent, strict=True)]
+            ratios = f"{best[0] / best[2]:8.2f} {best[0] / best[4]:8.2f}"
+            print(f"{callers:7}  ", *[f"{value:7.1f}" for value in best], "  ", ratios)
         await database.close()
 
 
@@ -110,4 +128,4 @@ if __name__ == "__main__":
     parser.add_argument("--units", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    asyncio.run(compare(arguments.units, arguments.rounds))
+    uvloop.run(compare(arguments.units, arguments.rounds))

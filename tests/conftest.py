@@ -10,7 +10,10 @@ import pytest
 
 from store.open import open_database
 from tests.common.postgres import NoPostgres, PostgresServer, postgres_url, running_server
+from tests.common.schedule import pytest_xdist_make_scheduler
 from tests.common.world import sqlite_url
+
+__all__ = ["pytest_xdist_make_scheduler"]  # a hook: found here by its name
 
 
 @pytest.fixture(scope="session")
