@@ -11,7 +11,7 @@ from tests.common.acme_client import AcmeClient
 from tests.common.acme_server import AcmeServer
 from tests.servers.acme.signing import new_key
 from tests.servers.acme.steps import SECRET, another, bind, issued
-from tests.servers.acme.test_accounts import change
+from tests.servers.acme.test_key_change import change
 
 
 @pytest.mark.parametrize("fields", [{}, {"contact": []}, {"contact": None}])
