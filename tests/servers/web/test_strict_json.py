@@ -15,10 +15,10 @@ JSON = st.recursive(
     | st.booleans()
     | st.integers(-MAX_INTEGER, MAX_INTEGER)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_characters="\0")),
+    | st.text(st.characters(codec="utf-8", exclude_characters="\0")),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(st.characters(exclude_characters="\0")), inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(codec="utf-8", exclude_characters="\0")), inner, max_size=4)
     ),
     max_leaves=20,
 )
