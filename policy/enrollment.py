@@ -16,6 +16,7 @@ from typing import Final
 from ca.csr import CertificateRequest, parse_csr
 from ca.names import Identifier, IdentifierType
 from policy.approvals import circle, usable
+from policy.jobs import first
 from policy.profile_cache import ProfileCache
 from policy.profile_gates import ApprovalCovers, ApprovalRules
 from policy.profiles import Profile
@@ -251,28 +252,12 @@ async def _start(
     *,
     asked_before: bool = False,
 ) -> Submitted:
-    waits = approval is not None and approval.status is ApprovalStatus.PENDING
-    job = Job(
-        id=JobId(new_id(now)),
-        kind=request.kind,
-        request_id=request.id,
-        status=JobStatus.AWAITING_APPROVAL if waits else JobStatus.PENDING,
-        gated=approval is not None,
-        approval_id=None if approval is None else approval.id,
-        held=False,
-        fence=0,
-        worker=None,
-        lease_until=None,
-        attempts=0,
-        run_after=now,
-        error=None,
-        created_at=now,
-        updated_at=now,
-    )
+    job = first(request, approval, now)
     await jobs.insert(tx, job)
     if asked_before:
         event = AuditEvent.REQUEST_COVERED
     else:
+        waits = job.status is JobStatus.AWAITING_APPROVAL
         event = AuditEvent.REQUEST_HELD if waits else AuditEvent.REQUEST_ACCEPTED
     await audit.append(
         tx,

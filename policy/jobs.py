@@ -1,10 +1,12 @@
-"""The life of a job: one table of moves, and how often and how fast a failed one is tried again."""
+"""The life of a job: how it starts, one table of moves, how often and how fast a failed one is tried again."""
 
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
-from store.records import JobStatus
+from store.clock import Millis
+from store.ids import JobId, new_id
+from store.records import Approval, ApprovalStatus, Job, JobStatus, Request
 
 MOVES: Final = MappingProxyType(
     {
@@ -28,3 +30,25 @@ _LONGEST_BACKOFF: Final = timedelta(minutes=5)
 def backoff(attempts: int) -> timedelta:
     """How long a job rests after its `attempts`th failure: doubling from a second, five minutes at most."""
     return min(_FIRST_BACKOFF * (1 << max(attempts - 1, 0)), _LONGEST_BACKOFF)
+
+
+def first(request: Request, approval: Approval | None, now: Millis) -> Job:
+    """The job of a request that was just pinned: it waits for `approval`, leans on it if given, or is free to go."""
+    waits = approval is not None and approval.status is ApprovalStatus.PENDING
+    return Job(
+        id=JobId(new_id(now)),
+        kind=request.kind,
+        request_id=request.id,
+        status=JobStatus.AWAITING_APPROVAL if waits else JobStatus.PENDING,
+        gated=approval is not None,
+        approval_id=None if approval is None else approval.id,
+        held=False,
+        fence=0,
+        worker=None,
+        lease_until=None,
+        attempts=0,
+        run_after=now,
+        error=None,
+        created_at=now,
+        updated_at=now,
+    )

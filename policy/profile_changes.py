@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Final
 
 from policy.approvals import circle
+from policy.jobs import first
 from policy.loosening import loosens
 from policy.profile_cache import ProfileCache
 from policy.profiles import Profile, canonical_json, digest, from_json
@@ -18,7 +19,7 @@ from store.audit import AuditEvent
 from store.clock import Millis, after
 from store.database import Transaction
 from store.ids import ApprovalId, JobId, PrincipalId, ProfileName, RequestId, new_id
-from store.records import Approval, ApprovalStatus, Job, JobKind, JobStatus, ProfileVersion, Request
+from store.records import Approval, ApprovalStatus, JobKind, ProfileVersion, Request
 
 _HAND: Final = "profile-change"  # the name under which these jobs are claimed: no worker does them
 NO_DEFINITION: Final = sha256(b"").hexdigest()  # what a deletion proposes
@@ -96,7 +97,7 @@ async def propose(
         )
         await approvals.insert(tx, approval)
     await requests.insert(tx, request, frozenset())
-    job = _job(request, approval, now)
+    job = first(request, approval, now)
     await jobs.insert(tx, job)
     await audit.append(
         tx,
@@ -213,24 +214,4 @@ def _pin(
         approval_digest=digest_of_all,
         source=None,
         created_at=now,
-    )
-
-
-def _job(request: Request, approval: Approval | None, now: Millis) -> Job:
-    return Job(
-        id=JobId(new_id(now)),
-        kind=request.kind,
-        request_id=request.id,
-        status=JobStatus.PENDING if approval is None else JobStatus.AWAITING_APPROVAL,
-        gated=approval is not None,
-        approval_id=None if approval is None else approval.id,
-        held=False,
-        fence=0,
-        worker=None,
-        lease_until=None,
-        attempts=0,
-        run_after=now,
-        error=None,
-        created_at=now,
-        updated_at=now,
     )

@@ -60,21 +60,8 @@ _WAITING_ON_AUTHORIZATION: Final = Statement(
 )
 _FINALIZE: Final = Statement(
     update(acme_orders)
-    .where(
-        acme_orders.c.id == bindparam("key"),
-        acme_orders.c.job_id.is_(null()),
-        acme_orders.c.error.is_(null()),
-    )
+    .where(acme_orders.c.id == bindparam("key"), acme_orders.c.job_id.is_(null()))
     .values(job_id=bindparam("to_job"))
-)
-_REFUSE: Final = Statement(
-    update(acme_orders)
-    .where(
-        acme_orders.c.id == bindparam("key"),
-        acme_orders.c.job_id.is_(null()),
-        acme_orders.c.error.is_(null()),
-    )
-    .values(error=bindparam("problem"))
 )
 
 
@@ -91,7 +78,6 @@ async def insert(tx: Transaction, order: Order, authorizations: list[Authorizati
         not_after=order.not_after,
         expires_at=order.expires_at,
         job_id=order.job_id,
-        error=order.error,
         created_at=order.created_at,
     )
     for position, authorization_id in enumerate(authorizations):
@@ -148,13 +134,8 @@ async def waiting_jobs_on(tx: Transaction, authorization_id: AuthorizationId) ->
 
 
 async def finalize(tx: Transaction, order_id: OrderId, job_id: JobId) -> bool:
-    """Give the order its one job; False if it has one, or was refused: one finalize wins."""
+    """Give the order its one job; False if it has one: one finalize wins."""
     return await tx.execute(_FINALIZE, key=order_id, to_job=job_id) == 1
-
-
-async def refuse(tx: Transaction, order_id: OrderId, problem: str) -> bool:
-    """Make the order invalid for the reason in `problem` (JSON); False if it has a job, or was refused."""
-    return await tx.execute(_REFUSE, key=order_id, problem=problem) == 1
 
 
 def _order(row: Row | None) -> Order | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import bindparam, false, func, null, select, true, update
+from sqlalchemy import bindparam, false, null, select, true, update
 from sqlalchemy.sql.dml import Update
 
 from store.clock import Millis
@@ -33,7 +33,7 @@ class LostClaim(Exception):
 class ClaimedJob:
     """A job that this process holds, made by the claim and by nothing else.
 
-    The signer takes no request without one (DESIGN layer 3).
+    The signer takes no request without one (docs/approval-workflow.md, the third layer).
     """
 
     __slots__ = ("approval_id", "attempts", "fence", "gated", "job_id", "kind", "request_id")
@@ -176,9 +176,6 @@ _OVERDUE: Final = Statement(
     )
     .limit(bindparam("most"))
 )
-_NEXT_RUN: Final = Statement(
-    select(func.min(jobs.c.run_after)).where(jobs.c.status == JobStatus.PENDING.value, jobs.c.held == false())
-)
 
 
 async def insert(tx: Transaction, job: Job) -> None:
@@ -308,12 +305,6 @@ async def open_of_profile(tx: Transaction, profile: str) -> list[Job]:
 async def uncollected(tx: Transaction, now: Millis, most: int) -> list[Job]:
     """Held jobs whose requester did not come back while the approval could be used."""
     return [_job(row) for row in await tx.all(_OVERDUE, now=now, most=most)]
-
-
-async def next_run(tx: Transaction) -> Millis | None:
-    """When the earliest claimable job may be claimed."""
-    row = await tx.one(_NEXT_RUN)
-    return None if row is None else row[0]
 
 
 async def _leave(tx: Transaction, move: Statement, claimed: ClaimedJob, now: Millis, **values: Any) -> None:

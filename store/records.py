@@ -277,7 +277,6 @@ class Order:
     not_after: Millis | None
     expires_at: Millis
     job_id: JobId | None
-    error: str | None
     created_at: Millis
 
 

@@ -342,7 +342,6 @@ acme_orders = Table(
     _time("not_after", optional=True),
     _time("expires_at"),
     Column("job_id", Text, ForeignKey("jobs.id"), nullable=True, unique=True),
-    _words("error", optional=True),
     _time("created_at"),
     Index("ix_acme_orders_account_id_id", "account_id", "id"),
     sqlite_with_rowid=False,

@@ -23,7 +23,7 @@ from policy.acme.refusals import AuthorizationEnded, NotAllowed, NotFound
 from policy.enrollment import withdraw
 from policy.profile_cache import ProfileCache
 from policy.profile_gates import ACMERules
-from policy.validation import CAARequest, NetworkRules, ValidationFailed, ValidationRecord, Validator
+from policy.validation import CAARequest, NetworkRules, Problem, ValidationFailed, ValidationRecord, Validator
 from policy.validation import Problem as ValidationProblem
 from store import acme_accounts, acme_authorizations, acme_orders, audit
 from store.audit import AuditEvent
@@ -37,6 +37,10 @@ _RETAKE_AFTER: Final = 30_000  # ms; longer than any validation may take, so tha
 _RETAKE_SECONDS: Final = 5.0
 _RETAKE_BATCH: Final = 100
 _MOST_VERSIONS: Final = 1000
+_NO_CAA_IDENTITY: Final = (
+    "this profile asks CAA records, and this CA has no name that could stand in one: "
+    "ask the operator to set [acme] caa_identities"
+)
 _OVER: Final = (AuthorizationStatus.EXPIRED, AuthorizationStatus.DEACTIVATED, AuthorizationStatus.REVOKED)
 _TOO_LATE: Final = json.dumps(
     {"problem": ValidationProblem.SERVER_INTERNAL.value, "detail": "the check could not be made in time"}
@@ -199,7 +203,9 @@ class Attempts:
                 f"{authorization.token}.{account.thumbprint}",
                 self._networks_of(authorization, rules),
             )
-            if rules.caa and self._caa_identities and identifier.type is IdentifierType.DNS:
+            if rules.caa and identifier.type is IdentifierType.DNS:
+                if not self._caa_identities:
+                    return ValidationFailed(Problem.CAA, _NO_CAA_IDENTITY)
                 name = f"*.{identifier.value}" if authorization.wildcard else identifier.value
                 asked = CAARequest(self._caa_identities, self._account_url(account.id), authorization.attempt)
                 await self._validator.check_caa(Identifier(IdentifierType.DNS, name), asked)

@@ -93,7 +93,6 @@ async def create(
         # It promises nothing beyond the day on which an earlier proof, used again, is worth nothing any more.
         expires_at=min(lifetime, *(authorization.expires_at for authorization in authorizations)),
         job_id=None,
-        error=None,
         created_at=now,
     )
     await acme_orders.insert(tx, order, [authorization.id for authorization in authorizations])

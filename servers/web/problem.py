@@ -74,11 +74,6 @@ class ProblemError(Exception):
         self.headers: Mapping[str, str] = dict(headers or {})
 
 
-def http_problem(status: int, detail: str = "", headers: Mapping[str, str] | None = None) -> ProblemError:
-    """The error of a request that no protocol has words for: 404, 405 (give Allow), 413, 415, 500."""
-    return ProblemError(Problem(status, detail), headers)
-
-
 def render(value: JsonValue) -> bytes:
     """Compact UTF-8 JSON in the order given; shell clients grep for `"type":"...` and for URLs with plain slashes."""
     return _encode(value).encode("utf-8", "backslashreplace")  # half a surrogate pair becomes its JSON escape

@@ -371,7 +371,6 @@ def upgrade() -> None:
         sa.Column("not_after", sa.BigInteger(), nullable=True),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("job_id", sa.Text(), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"], ["acme_accounts.id"], name=op.f("fk_acme_orders_account_id_acme_accounts")

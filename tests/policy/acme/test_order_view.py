@@ -51,7 +51,6 @@ ORDER = Order(
     not_after=None,
     expires_at=LATER,
     job_id=None,
-    error=None,
     created_at=Millis(0),
 )
 PART = Authorization(

@@ -385,6 +385,17 @@ class TestCAA:
             found = await self.status(server, client, name)
             assert found["error"]["type"] == "urn:ietf:params:acme:error:caa", name
 
+    async def test_a_ca_without_a_name_of_its_own_cannot_ask_and_refuses(
+        self, fresh_url: str, events: object, session: aiohttp.ClientSession
+    ) -> None:
+        async with make_acme_server(fresh_url) as server:
+            await server.put_profile(profile("caa", acme={"caa": True}))
+            client = await AcmeClient(session, server.directory_of("caa")).start()
+            await client.register()
+            found = await self.status(server, client, "none.test")
+            assert found["error"]["type"] == "urn:ietf:params:acme:error:caa"
+            assert "caa_identities" in found["error"]["detail"]
+
     async def test_without_the_profiles_word_they_are_not_asked(
         self, asking: tuple[AcmeServer, AcmeClient]
     ) -> None:
