@@ -1,4 +1,6 @@
-"""The worker: claims pending jobs and has them signed. The only importer of `ca.signer` in a running server.
+"""The worker: claims pending jobs and has them signed, by the signers that `policy.signers` made for it.
+
+Nobody else in a running server imports `ca.signer`.
 
     claim        pending -> running, one statement; makes the ClaimedJob
     prepare      the certificate is built again from the pinned request, and linted -> Ticket

@@ -162,7 +162,9 @@ class PostgresDatabase:
         try:
             async with self.engine.connect() as connection:
                 return [tuple(row) for row in (await connection.execute(query)).all()]
-        except (DBAPIError, OSError) as error:
+        except DBAPIError as error:
+            raise StorageFailed(f"cannot read: {error.orig}") from error  # its own text quotes the parameters
+        except OSError as error:
             raise StorageFailed(f"cannot read: {error}") from error
 
     @property
