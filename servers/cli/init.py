@@ -81,8 +81,8 @@ def init(
     say(_document(made), as_json=place.json, text=describe(made))
 
 
-def describe(made: Made) -> str:
-    """What a person has to know about a new CA."""
+def describe(made: Made, *, show_token: bool = True) -> str:
+    """What a person has to know about a new CA; the token only where no log would keep it."""
     lines = [
         f"made a CA: {made.issuing_subject}",
         f"  root certificate  {made.root_certificate}   (what clients trust)",
@@ -91,10 +91,11 @@ def describe(made: Made) -> str:
         lines.append(
             f"  root key          {made.root_key}   (encrypted; not needed to serve: take it offline)"
         )
-    lines += [
-        f"  admin's token     {made.admin_token}",
-        f"                    shown once; kept in {made.root_certificate.with_name('admin.token')} (0600)",
-    ]
+    kept = f"kept in {made.root_certificate.with_name('admin.token')} (0600)"
+    if show_token:
+        lines += [f"  admin's token     {made.admin_token}", f"                    shown once; {kept}"]
+    else:
+        lines.append(f"  admin's token     {kept}")
     return "\n".join(lines)
 
 

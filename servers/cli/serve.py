@@ -115,7 +115,8 @@ def certbot_line(settings: Settings, root: Path) -> str:
 
 def _greeting(settings: Settings, made: Made | None) -> str:
     root = settings.directory / "root.pem"
-    lines = [] if made is None else [describe(made), ""]
+    # A service manager keeps what a service prints: the token is for a person at a terminal.
+    lines = [] if made is None else [describe(made, show_token=sys.stdout.isatty()), ""]
     lines += [
         f"ACME directory    {settings.external_url}/acme/directory",
         f"root certificate  {root}",
@@ -132,5 +133,5 @@ def _document(settings: Settings, made: Made | None) -> dict[str, Any]:
         "directory": f"{settings.external_url}/acme/directory",
         "root_certificate": str(root),
         "certbot": certbot_line(settings, root),
-        "admin_token": None if made is None else made.admin_token,
+        "made": made is not None,
     }

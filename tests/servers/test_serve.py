@@ -36,7 +36,7 @@ def test_an_empty_directory_becomes_a_ca_and_is_served(tmp_path: Path) -> None:
     with Served(directory) as server:
         assert server.greeting["directory"] == f"{server.url}/acme/directory"
         assert server.greeting["root_certificate"] == str(directory.root)
-        assert server.greeting["admin_token"] == (directory.path / "admin.token").read_text().strip()
+        assert server.greeting["made"] is True
         status, body, headers = server.get("/healthz")
         assert (status, json.loads(body)) == (200, {"status": "ok"})
         assert headers["Server"] == "certctl"
@@ -47,11 +47,11 @@ def test_an_empty_directory_becomes_a_ca_and_is_served(tmp_path: Path) -> None:
         issuing = tmp_path / "issuing.pem"
         issuing.write_bytes(server.get("/ca/issuing.pem", plain=True)[1])
         first = server.peer_serial()
-    assert "certctl_" not in server.log.read_text()
+    assert "certctl_" not in server.log.read_text() + json.dumps(server.greeting)
     verify(directory, issuing)
 
     with Served(directory, https=server.https, http=server.http) as again:
-        assert again.greeting["admin_token"] is None
+        assert again.greeting["made"] is False
         assert again.peer_serial() == first, "a restart keeps the certificate"
     assert directory.ok("audit", "verify")["intact"] is True
 
@@ -377,3 +377,32 @@ def test_a_person_is_shown_a_line_that_can_be_pasted(directory: Directory) -> No
     assert str(directory.root) in text
     assert "--http-01-port 5002" in text
     assert "sudo" not in text
+
+
+def test_a_service_prints_no_token(tmp_path: Path) -> None:
+    """Without a terminal somebody keeps what is printed; the pages' tests see the token at one."""
+    https, http = free_port(), free_port()
+    process = subprocess.Popen(
+        [
+            *(CERTCTL, "serve", "--data", str(tmp_path / "data")),
+            *("--https", f"127.0.0.1:{https}", "--http", f"127.0.0.1:{http}"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        text = ""
+        while "certbot certonly" not in text:
+            line = process.stdout.readline()
+            assert line, text
+            text += line
+        process.terminate()
+        text += process.stdout.read()
+        assert process.wait(60) == 0
+    token = (tmp_path / "data" / "admin.token").read_text().strip()
+    assert token.startswith("certctl_")
+    assert token not in text
+    assert "admin.token" in text
