@@ -200,6 +200,6 @@ def _inode(path: str) -> int:
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
     """Hold `lock` against every other process."""
-    with lock.open("ab") as file:
+    with os.fdopen(os.open(lock, os.O_CREAT | os.O_WRONLY, _MODE), "wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -175,8 +175,8 @@ def open_file(file: Path) -> SqliteNonceLedger:
 async def test_for_its_owner_alone(file: Path) -> None:
     ledger = open_file(file)
     await ledger.spend(mint())
-    for path in file.parent.glob("nonces.db*"):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in file.parent.glob("nonces.*")}
+    assert modes == dict.fromkeys(("nonces.db", "nonces.db-wal", "nonces.db-shm", "nonces.lock"), 0o600)
     await ledger.close()
 
 
