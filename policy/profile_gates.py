@@ -87,7 +87,7 @@ class ACMERules(Section):
     """How long a valid authorization serves further orders of its account; 0s = each order proves anew."""
     order_lifetime: Duration = timedelta(days=7)
     caa: bool = False
-    """Whether CAA records (RFC 8659) are asked before issuing and must name this authority or nobody."""
+    """Whether CAA records (RFC 8659) are asked when a name is proved, and must name this authority or nobody."""
 
     @model_validator(mode="after")
     def _trust_is_reasoned(self) -> Self:
@@ -105,6 +105,11 @@ class ACMERules(Section):
             raise ValueError(
                 'trusted_without_external_account is for mode = "trusted" with '
                 "external_account_required = false: remove it"
+            )
+        if self.mode is ACMEMode.TRUSTED and self.caa:
+            raise ValueError(
+                'caa has no effect with mode = "trusted", where no name is proved: set caa = false, '
+                'or mode = "challenge"'
             )
         if not timedelta(minutes=10) <= self.order_lifetime <= timedelta(days=90):
             raise ValueError("order_lifetime lies between 10m and 90d")

@@ -97,6 +97,7 @@ def acme(draw: st.DrawFn) -> Section:
     )
     if draw(st.booleans()):
         section["mode"] = "trusted"
+        section.pop("caa", None)
         if not section.get("external_account_required"):
             section["trusted_without_external_account"] = "Only our own machines reach this network."
     return section

@@ -251,6 +251,10 @@ REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
         {"acme": {"trusted_without_external_account": "The network is closed to others."}},
         'acme: trusted_without_external_account is for mode = "trusted"',
     ),
+    (
+        {"acme": {"mode": "trusted", "external_account_required": True, "caa": True}},
+        'acme: caa has no effect with mode = "trusted", where no name is proved: set caa = false',
+    ),
     ({"acme": {"challenges": []}}, "acme.challenges: "),
     (
         {"acme": {"challenges": ["http-02"]}},
