@@ -6,7 +6,6 @@ from policy.acme.offers import offered
 from servers.acme.answers import answer
 from servers.acme.front import AcmeFront, Signed
 from servers.web.strict_json import JsonObject
-from store.clock import to_datetime
 from store.ids import ProfileName
 
 
@@ -51,7 +50,7 @@ class DirectoryResources:
 
     async def new_nonce(self, request: web.Request) -> web.StreamResponse:
         """HEAD answers 200, GET and POST-as-GET 204, all with a nonce that no cache keeps."""
-        nonce = self._services.nonces.fresh(to_datetime(self._services.clock()))
+        nonce = self._services.nonces.fresh(self._services.clock())
         return web.Response(status=200 if request.method == "HEAD" else 204, headers={"Replay-Nonce": nonce})
 
     async def posted_new_nonce(self, signed: Signed) -> web.StreamResponse:

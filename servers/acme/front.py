@@ -26,7 +26,7 @@ from servers.acme.services import AcmeServices
 from servers.acme.urls import Urls
 from servers.web.problem import ProblemError
 from servers.web.strict_json import JsonObject, JsonRefused, load_object
-from store.clock import Millis, to_datetime
+from store.clock import Millis
 from store.database import StorageFailed
 from store.records import Account, AccountStatus
 
@@ -145,7 +145,7 @@ class AcmeFront:
         # Signature first: a stranger must not be able to spend somebody's nonce.
         jws.verify(parsed, key)
         now = self.services.clock()
-        await self.services.nonces.spend(parsed.nonce, to_datetime(now))
+        await self.services.nonces.spend(parsed.nonce, now)
         return now
 
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -170,7 +170,7 @@ class AcmeFront:
         """Give an answer, whoever made it, what the client needs for its next request."""
         headers = response.headers
         if (request.method == "POST" or response.status >= 400) and "Replay-Nonce" not in headers:
-            headers["Replay-Nonce"] = self.services.nonces.fresh(to_datetime(self.services.clock()))
+            headers["Replay-Nonce"] = self.services.nonces.fresh(self.services.clock())
         headers["Cache-Control"] = "no-store"
         if not request.path.endswith("/directory"):
             headers.add("Link", f'<{self.urls.resource(self.profile_of(request), "directory")}>;rel="index"')

@@ -11,11 +11,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from servers.acme.nonces import NonceClaims
+from servers.acme.nonces import NonceMint
 from store import clock
 from store import nonces as ledgers
 from store.database import StorageFailed
@@ -50,11 +51,12 @@ async def test_once_and_never_again(ledger: NonceLedger) -> None:
 
 async def test_the_nonces_of_the_front_end(ledger: NonceLedger) -> None:
     now = clock.now()
-    claims = NonceClaims(now, now + 1000, b"0123456789")
+    front = NonceMint(bytes(32), timedelta(seconds=1))
+    claims = front.check(front.mint(now), now)
     assert await ledger.spend(claims)
     assert not await ledger.spend(claims)
-    assert await ledger.spend(NonceClaims(now, now + 1000, b"0123456780"))
-    assert await ledger.spend(NonceClaims(now + 1, now + 1001, b"0123456789"))
+    assert await ledger.spend(front.check(front.mint(now), now))
+    assert await ledger.spend(claims._replace(identity=(now + 1).to_bytes(6, "big") + claims.identity[6:]))
 
 
 async def test_the_same_one_many_times_at_once(ledger: NonceLedger) -> None:
