@@ -17,10 +17,14 @@ class ProfileUnreadable(Exception):
 
 
 class ProfileCache:
-    """Parsed profile versions. A version never changes, so what was read once need not be read again."""
+    """Parsed profile versions. A version never changes, so what was read once need not be read again.
+
+    Which version is in force is asked anew each time.
+    """
 
     def __init__(self) -> None:
         self._parsed: dict[tuple[str, int, str], Profile] = {}
+        self._pinned: dict[tuple[str, int], tuple[ProfileVersion, Profile]] = {}
 
     async def current(self, tx: Transaction, name: ProfileName) -> tuple[ProfileVersion, Profile]:
         """The version in force, and what it says; ProfileUnreadable otherwise."""
@@ -37,7 +41,21 @@ class ProfileCache:
         return version, self.read(version)
 
     async def pinned(self, tx: Transaction, name: ProfileName, number: int) -> tuple[ProfileVersion, Profile]:
-        """One version, in force or not, and what it says; ProfileUnreadable otherwise."""
+        """One version, in force or not, and what it says; ProfileUnreadable otherwise.
+
+        Remembered by its number, so not for a unit of work that writes versions: what that has read may be undone,
+        and another version get the number. Such a one asks `again`.
+        """
+        known = self._pinned.get((name, number))
+        if known is None:
+            known = await self.again(tx, name, number)
+            if len(self._pinned) >= _MOST:
+                self._pinned.clear()
+            self._pinned[name, number] = known
+        return known
+
+    async def again(self, tx: Transaction, name: ProfileName, number: int) -> tuple[ProfileVersion, Profile]:
+        """As `pinned`, read in this transaction and not remembered by its number."""
         version = await profiles.get(tx, name, number)
         if version is None:
             raise ProfileUnreadable(f'there is no version {number} of profile "{name}"')

@@ -73,7 +73,7 @@ async def propose(
         await cache.current(tx, name)  # raises: there is no such profile
     # A deleted profile that comes back is measured against what it last was.
     number = in_force.version if in_force else await profiles.latest_number(tx, name)
-    base, old = await cache.pinned(tx, name, number)
+    base, old = await cache.again(tx, name, number)
     if in_force is not None and to is not None and digest(to) == base.digest:
         return Unchanged(name, base.version)
     loosened = loosens(old, to)

@@ -173,6 +173,7 @@ class Stage:
         self.flights = list(state.flights)
         self.ledger = state.ledger
         self.submissions, self.changes = state.submissions, state.changes
+        self.cache._pinned.clear()  # going back in time, versions are undone and their numbers given again
         self.key.broken = False
         self.broken_promise = None
 
