@@ -20,14 +20,15 @@ from policy.validation import Validator
 from policy.worker import Worker
 from servers import secret_files
 from servers.acme.nonces import NonceMint, Nonces
-from servers.acme.routes import add_routes
+from servers.acme.routes import AcmeRealm
 from servers.acme.services import AcmeServices, DirectoryMeta
 from servers.acme.urls import Urls
-from servers.authorities import LoadedAuthority, load_authorities, open_keys
+from servers.authorities import Chains, LoadedAuthority, load_authorities, open_keys
 from servers.own_certificate import OwnCertificate
 from servers.sealing import Sealer
 from servers.settings import LimitsSection, Settings
 from servers.setup import ISSUER
+from servers.web.body import BodyBounds
 from servers.web.front import Front, patient_for
 from servers.web.health import add_health
 from servers.web.metrics import Metrics
@@ -55,6 +56,7 @@ class Node:
     own_certificate: OwnCertificate
     passphrase: bytes
     front: Front
+    acme: AcmeRealm
     https: web.Application
     http: web.Application
     readiness: "Readiness"
@@ -131,7 +133,8 @@ async def build_node(settings: Settings, database: Database, *, workers: bool, i
             settings.acme.terms_of_service, settings.acme.website, settings.acme.caa_identities
         ),
         external_url=settings.external_url,
-        chains={one.issuer.name: one.issuer.chain_pem for one in authorities},
+        body_bounds=BodyBounds(settings.limits.max_body, settings.limits.body_seconds),
+        chain_of=Chains(database, authorities).of,
         clock=clock.now,
     )
     several = settings.server.processes > 1
@@ -147,14 +150,14 @@ async def build_node(settings: Settings, database: Database, *, workers: bool, i
         own_certificate=own,
         passphrase=passphrase,
         front=Front(metrics),
-        https=_https(services, readiness, metrics, authorities, settings.limits),
+        acme=AcmeRealm(services),
+        https=_https(readiness, metrics, authorities, settings.limits),
         http=_http(authorities),
         readiness=readiness,
     )
 
 
 def _https(
-    services: AcmeServices,
     readiness: Readiness,
     metrics: Metrics,
     authorities: list[LoadedAuthority],
@@ -166,7 +169,6 @@ def _https(
         "storage": readiness.storage,
         "certificate": readiness.certificate,
     }
-    add_routes(app, services)
     app.middlewares.append(patient_for(limits.body_seconds, limits.max_body))
     add_health(app, checks, metrics)
     add_certificates(app, _published(authorities))

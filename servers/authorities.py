@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca.certificate import Issuer
 from ca.keys.file import FileKey, open_key
 from servers.settings import Settings
 from store import issuers
 from store.database import Database
+from store.ids import IssuerName
 from store.records import IssuerRecord
 
 
@@ -40,13 +42,29 @@ def open_keys(authorities: Iterable[LoadedAuthority], passphrase: bytes) -> list
     return [(one.issuer, open_key(one.key_file, passphrase)) for one in authorities]
 
 
+class Chains:
+    """What follows a certificate of each issuer in its chain, as PEM text (RFC 8555 section 9.1)."""
+
+    def __init__(self, database: Database, authorities: Iterable[LoadedAuthority] = ()) -> None:
+        self._database = database
+        self._known = {one.issuer.name: one.issuer.chain_pem for one in authorities}
+
+    async def of(self, name: str) -> bytes:
+        """The chain below the root. An issuer that was added since the start is looked up when it is asked for."""
+        known = self._known.get(name)
+        if known is None:
+            record = await self._database.read(lambda tx: issuers.get(tx, IssuerName(name)))
+            assert record is not None  # every certificate refers to its issuer's row
+            below_root, _ = _split(record)
+            known = b"".join(link.public_bytes(Encoding.PEM) for link in below_root)
+            self._known[name] = known
+        return known
+
+
 def load_authority(record: IssuerRecord, settings: Settings) -> LoadedAuthority:
     """What the row and the settings say about one issuer."""
     certificate = x509.load_der_x509_certificate(record.certificate)
-    chain = x509.load_pem_x509_certificates(record.chain.encode())
-    below_root = tuple(chain[:-1]) or (
-        certificate,
-    )  # a root that issues by itself is sent along all the same
+    below_root, root = _split(record)
     base = settings.external_http_url
     issuer = Issuer(
         name=record.name,
@@ -56,4 +74,10 @@ def load_authority(record: IssuerRecord, settings: Settings) -> LoadedAuthority:
         ca_issuers_url=f"{base}/ca/{record.name}.cer",
         crl_url=f"{base}/crl/{record.name}.crl",
     )
-    return LoadedAuthority(issuer, chain[-1], settings.path(Path(record.key_file)))
+    return LoadedAuthority(issuer, root, settings.path(Path(record.key_file)))
+
+
+def _split(record: IssuerRecord) -> tuple[tuple[x509.Certificate, ...], x509.Certificate]:
+    """What subscribers send along, and the root above it. A root that issues by itself is sent along all the same."""
+    *below, root = x509.load_pem_x509_certificates(record.chain.encode())
+    return tuple(below) or (root,), root

@@ -139,7 +139,8 @@ async def serve(
     bounds = Bounds(
         limits.max_connections, limits.idle_seconds, limits.handshake_seconds, limits.drain_seconds
     )
-    https, http = Listener(node.https, node.front, bounds), Listener(node.http, node.front, bounds)
+    https = Listener(node.https, node.front, bounds, (node.acme,))
+    http = Listener(node.http, node.front, bounds)
     _show_gauges(node, context, https, http)
     ended = asyncio.Event()
     parts = _start(node, context, ended, leader=index == 0)

@@ -3,8 +3,6 @@
 import re
 from typing import Final
 
-from aiohttp import web
-
 from policy.acme import accounts, external_accounts, orders
 from policy.acme.accounts import KeyMaterial
 from policy.acme.external_keys import purpose
@@ -25,6 +23,7 @@ from servers.acme.jwk import AccountKey, load_public_jwk, stands_for
 from servers.acme.objects import account_object
 from servers.acme.problems import AcmeProblem, ProblemType
 from servers.acme.refusals import BadSignature, WrongUrl
+from servers.web.answer import Answer
 from servers.web.strict_json import JsonObject, JsonRefused, JsonValue, load_object
 from store import acme_accounts
 from store.ids import ProfileName
@@ -42,7 +41,7 @@ class AccountResources:
         self._services = front.services
         self._urls = front.urls
 
-    async def new_account(self, signed: Signed) -> web.StreamResponse:
+    async def new_account(self, signed: Signed) -> Answer:
         """POST newAccount with jwk: find or create. What is asked of an account that exists is ignored (7.3.1)."""
         fields = signed.fields()
         found = await self._services.database.read(lambda tx: acme_accounts.find(tx, signed.key.thumbprint))
@@ -52,7 +51,7 @@ class AccountResources:
             raise NoSuchAccount("there is no account for this key")
         contacts = accounts.check_contacts(_contacts(fields) or ())
         agreed = self._check_terms(fields)
-        name = ProfileName(self._front.profile_of(signed.request))
+        name = ProfileName(signed.asked.profile)
         _, profile = await self._services.database.read(lambda tx: offered(tx, self._services.cache, name))
         binding = fields.get("externalAccountBinding")
         if binding is None and profile.acme.external_account_required:
@@ -67,7 +66,7 @@ class AccountResources:
         body = account_object(self._urls, account, None if kid is None else binding)
         return answer(body, 201, location=self._urls.account(account.id))
 
-    def _existing(self, found: Account) -> web.Response:
+    def _existing(self, found: Account) -> Answer:
         if found.status is not AccountStatus.VALID:
             raise AccountEnded(f"the account of this key is {found.status}, for good: use a new key")
         return answer(account_object(self._urls, found), location=self._urls.account(found.id))
@@ -117,7 +116,7 @@ class AccountResources:
             raise ExternalAccountRefused(str(error)) from None
         return kid
 
-    async def account(self, signed: Signed) -> web.StreamResponse:
+    async def account(self, signed: Signed) -> Answer:
         """POST to an account: read, deactivate, or give it other contacts. Every other member is ignored (7.3.2)."""
         owner = self._own(signed)
         if not signed.payload:
@@ -137,11 +136,11 @@ class AccountResources:
         self._front.accounts.forget(owner.id)
         return answer(account_object(self._urls, updated))
 
-    async def orders(self, signed: Signed) -> web.StreamResponse:
+    async def orders(self, signed: Signed) -> Answer:
         """POST-as-GET of an account's orders, a page at a time (section 7.1.2.1)."""
         signed.expect_empty()
         owner = self._own(signed)
-        behind = signed.request.query.get("after", "")
+        behind = signed.asked.request.query.get("after", "")
         if not _BEHIND.fullmatch(behind):
             raise NotFound("there is no such page")
         found, last = await self._services.database.read(
@@ -149,10 +148,10 @@ class AccountResources:
         )
         response = answer({"orders": [self._urls.order(order_id) for order_id in found]})
         if last is not None:
-            response.headers.add("Link", f'<{self._urls.orders(owner.id)}?after={last}>;rel="next"')
+            response.add("Link", f'<{self._urls.orders(owner.id)}?after={last}>;rel="next"')
         return response
 
-    async def key_change(self, signed: Signed) -> web.StreamResponse:
+    async def key_change(self, signed: Signed) -> Answer:
         """POST keyChange: the old key signs outside, the new one inside (RFC 8555 section 7.3.5)."""
         owner = signed.owner
         inner = jws.parse_key_change(signed.payload)
@@ -176,7 +175,7 @@ class AccountResources:
         return answer(account_object(self._urls, changed), location=self._urls.account(changed.id))
 
     def _own(self, signed: Signed) -> Account:
-        if signed.request.match_info["account"] != signed.owner.id:
+        if signed.parameters["account"] != signed.owner.id:
             raise NotAllowed("this is another account")
         return signed.owner
 

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from aiohttp import web
-
 from policy.acme import refusals
 from policy.acme.refusals import AcmeRefused
 from policy.profile_cache import ProfileUnreadable
 from policy.rate_limits import RateLimited
 from policy.reasons import Reason, ReasonCode
 from servers.acme.problems import AcmeProblem, ProblemType, Subproblem
+from servers.web.answer import Answer
 from servers.web.problem import render
 from servers.web.strict_json import JsonValue
 from store.database import StorageFailed
@@ -73,13 +72,12 @@ def _of_reasons(reasons: tuple[Reason, ...], otherwise: ProblemType) -> AcmeProb
 
 
 def answer(
-    body: JsonValue, status: int = 200, *, location: str | None = None, **headers: str | None
-) -> web.Response:
-    """A JSON answer; keywords are header names with underscores (`Retry_After`), None leaves one out."""
-    response = web.Response(body=render(body), status=status, headers={"Content-Type": "application/json"})
+    body: JsonValue, status: int = 200, *, location: str | None = None, retry_after: str | None = None
+) -> Answer:
+    """A JSON answer."""
+    headers = [("Content-Type", "application/json")]
     if location is not None:
-        response.headers["Location"] = location
-    for name, value in headers.items():
-        if value is not None:
-            response.headers[name.replace("_", "-")] = value
-    return response
+        headers.append(("Location", location))
+    if retry_after is not None:
+        headers.append(("Retry-After", retry_after))
+    return Answer(render(body), status, headers)

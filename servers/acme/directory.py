@@ -1,10 +1,9 @@
 """The directory and new nonces (RFC 8555 sections 7.1.1, 7.2)."""
 
-from aiohttp import web
-
 from policy.acme.offers import offered
 from servers.acme.answers import answer
-from servers.acme.front import AcmeFront, Signed
+from servers.acme.front import AcmeFront, Asked, Signed
+from servers.web.answer import Answer
 from servers.web.strict_json import JsonObject
 from store.ids import ProfileName
 
@@ -17,9 +16,9 @@ class DirectoryResources:
         self._services = front.services
         self._urls = front.urls
 
-    async def directory(self, request: web.Request) -> web.StreamResponse:
+    async def directory(self, asked: Asked) -> Answer:
         """GET the directory of a profile, or of the default one."""
-        name = self._front.profile_of(request)
+        name = asked.profile
         _, profile = await self._services.database.read(
             lambda tx: offered(tx, self._services.cache, ProfileName(name))
         )
@@ -43,17 +42,16 @@ class DirectoryResources:
         }
         return answer(body)
 
-    async def posted_directory(self, signed: Signed) -> web.StreamResponse:
+    async def posted_directory(self, signed: Signed) -> Answer:
         """POST-as-GET, which section 6.3 wants beside GET."""
         signed.expect_empty()
-        return await self.directory(signed.request)
+        return await self.directory(signed.asked)
 
-    async def new_nonce(self, request: web.Request) -> web.StreamResponse:
+    async def new_nonce(self, asked: Asked) -> Answer:
         """HEAD answers 200, GET and POST-as-GET 204, all with a nonce that no cache keeps."""
-        nonce = self._services.nonces.fresh(self._services.clock())
-        return web.Response(status=200 if request.method == "HEAD" else 204, headers={"Replay-Nonce": nonce})
+        return Answer(status=200 if asked.request.method == "HEAD" else 204)
 
-    async def posted_new_nonce(self, signed: Signed) -> web.StreamResponse:
+    async def posted_new_nonce(self, signed: Signed) -> Answer:
         """POST-as-GET, as for the directory."""
         signed.expect_empty()
-        return await self.new_nonce(signed.request)
+        return await self.new_nonce(signed.asked)

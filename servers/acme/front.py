@@ -1,7 +1,7 @@
 """The way of a request into ACME and out again: envelope, nonce, account, handler, answer.
 
-Every answer to a POST carries a fresh nonce, errors included, whoever made them; every answer but
-the directory's links to the directory (RFC 8555 sections 6.5 and 7.1).
+Every answer carries a fresh nonce but that to GET of the directory, and links to the directory unless it is the
+directory: errors included, whoever made them (RFC 8555 sections 6.5 and 7.1).
 """
 
 import uuid
@@ -11,7 +11,6 @@ from typing import Final
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from policy.acme.refusals import AccountEnded, AcmeRefused, NoSuchAccount
 from policy.profile_cache import ProfileUnreadable
@@ -24,6 +23,9 @@ from servers.acme.problems import AcmeProblem, ProblemType, problem_of, server_i
 from servers.acme.refusals import WireRefused
 from servers.acme.services import AcmeServices
 from servers.acme.urls import Urls
+from servers.web.answer import Answer
+from servers.web.body import read_body
+from servers.web.front import of_problem
 from servers.web.problem import ProblemError
 from servers.web.strict_json import JsonObject, JsonRefused, load_object
 from store.clock import Millis
@@ -31,16 +33,24 @@ from store.database import StorageFailed
 from store.records import Account, AccountStatus
 
 log = structlog.get_logger()
-PROFILE: Final = web.RequestKey("profile", str)
-"""Where a handler leaves the profile of the object that it was asked for."""
 _MEDIA_TYPE: Final = "application/jose+json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Asked:
+    """A request and what its path says."""
+
+    request: web.Request
+    parameters: dict[str, str]
+    profile: str
+    """Whose directory the answer links to: named in the path, or found by the handler, or the default."""
+
+
+@dataclass(slots=True)
 class Signed:
     """A request whose signature, URL and nonce were good. `account` is None for a `jwk` that was asked for."""
 
-    request: web.Request
+    asked: Asked
     payload: bytes
     url: str
     key: AccountKey
@@ -50,7 +60,12 @@ class Signed:
     @property
     def source(self) -> str:
         """The address that the request came from, as limits and the record know it."""
-        return self.request.remote or "unknown"
+        return self.asked.request.remote or "unknown"
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What stands in the path, by the names in its template."""
+        return self.asked.parameters
 
     @property
     def owner(self) -> Account:
@@ -71,7 +86,8 @@ class Signed:
             raise AcmeProblem(ProblemType.MALFORMED, "POST-as-GET has an empty payload")
 
 
-SignedHandler = Callable[[Signed], Awaitable[web.StreamResponse]]
+Handler = Callable[[Asked], Awaitable[Answer]]
+SignedHandler = Callable[[Signed], Awaitable[Answer]]
 
 
 class AcmeFront:
@@ -85,46 +101,48 @@ class AcmeFront:
     def by_account(self, handler: SignedHandler) -> Handler:
         """A handler for requests signed by a valid account (`kid`)."""
 
-        async def handle(request: web.Request) -> web.StreamResponse:
-            parsed = await self._open(request)
+        async def handle(asked: Asked) -> Answer:
+            parsed = await self._open(asked)
             if parsed.kid is None:
                 raise AcmeProblem(ProblemType.MALFORMED, "this resource is asked for with kid, not with jwk")
-            return await handler(await self._by_kid(request, parsed))
+            return await handler(await self._by_kid(asked, parsed))
 
         return handle
 
     def by_key(self, handler: SignedHandler) -> Handler:
         """A handler for requests that bring their key along (`jwk`)."""
 
-        async def handle(request: web.Request) -> web.StreamResponse:
-            parsed = await self._open(request)
+        async def handle(asked: Asked) -> Answer:
+            parsed = await self._open(asked)
             if parsed.jwk is None:
                 raise AcmeProblem(ProblemType.MALFORMED, "this resource is asked for with jwk, not with kid")
-            return await handler(await self._by_jwk(request, parsed))
+            return await handler(await self._by_jwk(asked, parsed))
 
         return handle
 
     def by_either(self, handler: SignedHandler) -> Handler:
         """A handler for requests of both kinds: revokeCert."""
 
-        async def handle(request: web.Request) -> web.StreamResponse:
-            parsed = await self._open(request)
+        async def handle(asked: Asked) -> Answer:
+            parsed = await self._open(asked)
             found = self._by_jwk if parsed.kid is None else self._by_kid
-            return await handler(await found(request, parsed))
+            return await handler(await found(asked, parsed))
 
         return handle
 
-    async def _open(self, request: web.Request) -> jws.SignedRequest:
-        if request.content_type != _MEDIA_TYPE:
+    async def _open(self, asked: Asked) -> jws.SignedRequest:
+        request = asked.request
+        # The usual spelling first: taking a media type apart costs more than reading the body.
+        if request.headers.get("Content-Type") != _MEDIA_TYPE and request.content_type != _MEDIA_TYPE:
             raise AcmeProblem(
                 ProblemType.MALFORMED, f"the Content-Type of a request is {_MEDIA_TYPE}", status=415
             )
-        parsed = jws.parse(await request.read())
+        parsed = jws.parse(await read_body(request, self.services.body_bounds))
         # The URL that clients were given, whatever Host says: a proxy may have changed that.
         jws.check_url(parsed, self.urls.requested(request.raw_path))
         return parsed
 
-    async def _by_kid(self, request: web.Request, parsed: jws.SignedRequest) -> Signed:
+    async def _by_kid(self, asked: Asked, parsed: jws.SignedRequest) -> Signed:
         assert parsed.kid is not None
         account_id = self.urls.account_of(parsed.kid)
         found = None if account_id is None else await self.accounts.get(account_id)
@@ -134,12 +152,12 @@ class AcmeFront:
         now = await self._verify(parsed, key)
         if account.status is not AccountStatus.VALID:
             raise AccountEnded(f"the account is {account.status}")
-        return Signed(request, parsed.payload, parsed.url, key, account, now)
+        return Signed(asked, parsed.payload, parsed.url, key, account, now)
 
-    async def _by_jwk(self, request: web.Request, parsed: jws.SignedRequest) -> Signed:
+    async def _by_jwk(self, asked: Asked, parsed: jws.SignedRequest) -> Signed:
         key = load_public_jwk(parsed.jwk)
         now = await self._verify(parsed, key)
-        return Signed(request, parsed.payload, parsed.url, key, None, now)
+        return Signed(asked, parsed.payload, parsed.url, key, None, now)
 
     async def _verify(self, parsed: jws.SignedRequest, key: AccountKey) -> Millis:
         # Signature first: a stranger must not be able to spend somebody's nonce.
@@ -148,34 +166,21 @@ class AcmeFront:
         await self.services.nonces.spend(parsed.nonce, now)
         return now
 
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Errors become problem documents."""
-        try:
-            response = await handler(request)
-        except Exception as error:  # noqa: BLE001 - nothing leaves without being a problem document
-            problem = self._problem_of(request, error)
-            response = web.Response(
-                body=problem.problem.to_bytes(),
-                status=problem.problem.status,
-                headers={**problem.headers, "Content-Type": "application/problem+json"},
-            )
-        return response
-
-    def profile_of(self, request: web.Request) -> str:
-        """The profile that the request's directory is of: named in the path, found by the handler, or the default."""
-        named = request.match_info.get("profile")
-        return request.get(PROFILE, self.services.default_profile) if named is None else named.lower()
-
-    def decorate(self, request: web.Request, response: web.StreamResponse) -> None:
+    def finish(self, asked: Asked, response: Answer, *, directory: bool) -> None:
         """Give an answer, whoever made it, what the client needs for its next request."""
-        headers = response.headers
-        if (request.method == "POST" or response.status >= 400) and "Replay-Nonce" not in headers:
-            headers["Replay-Nonce"] = self.services.nonces.fresh(self.services.clock())
-        headers["Cache-Control"] = "no-store"
-        if not request.path.endswith("/directory"):
-            headers.add("Link", f'<{self.urls.resource(self.profile_of(request), "directory")}>;rel="index"')
+        if not directory or asked.request.method == "POST" or response.status >= 400:
+            nonce = self.services.nonces.fresh(self.services.clock())
+            response.headers.append(("Replay-Nonce", nonce))
+        response.headers.append(("Cache-Control", "no-store"))
+        if not directory:
+            index = self.urls.resource(asked.profile, "directory")
+            response.headers.append(("Link", f'<{index}>;rel="index"'))
 
-    def _problem_of(self, request: web.Request, error: Exception) -> ProblemError:
+    def answer_to(self, error: Exception, path: str) -> Answer:
+        """The problem document for whatever was raised."""
+        return of_problem(self._problem_of(error, path))
+
+    def _problem_of(self, error: Exception, path: str) -> ProblemError:
         match error:
             case ProblemError():
                 return error
@@ -183,22 +188,12 @@ class AcmeFront:
                 return problem_of(error)
             case AcmeRefused() | RateLimited() | ProfileUnreadable() | StorageFailed():
                 if isinstance(error, StorageFailed | ProfileUnreadable):
-                    log.error("acme.unavailable", path=request.path, error=str(error))
+                    log.error("acme.unavailable", path=path, error=str(error))
                 return problem_of_refusal(error, self.urls.account)
+            case web.RequestPayloadError():
+                return AcmeProblem(ProblemType.MALFORMED, "the body of the request cannot be read")
             case web.HTTPException() if error.status >= 400:
-                return _of_framework(request, error)
+                return AcmeProblem(ProblemType.MALFORMED, error.reason, status=error.status)
         reference = uuid.uuid4().hex[:12]
-        log.error("acme.unforeseen", reference=reference, path=request.path, exc_info=error)
+        log.error("acme.unforeseen", reference=reference, path=path, exc_info=error)
         return server_internal(reference)
-
-
-def _of_framework(request: web.Request, error: web.HTTPException) -> AcmeProblem:
-    """What aiohttp itself refuses: unknown paths, wrong methods, bodies too large."""
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        words = "this resource is asked for by POST" + (
-            ", also to read it" if request.method == "GET" else ""
-        )
-        headers = {"Allow": ", ".join(sorted(error.allowed_methods))}
-        return AcmeProblem(ProblemType.MALFORMED, words, status=405, headers=headers)
-    words = "there is no such resource" if error.status == 404 else error.reason
-    return AcmeProblem(ProblemType.MALFORMED, words, status=error.status)

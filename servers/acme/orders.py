@@ -5,8 +5,6 @@ import base64
 from datetime import datetime
 from typing import Final
 
-from aiohttp import web
-
 from ca.csr import CsrRefused
 from ca.names import Identifier, IdentifierType, NameRefused, parse_identifier
 from policy.acme import orders
@@ -16,9 +14,10 @@ from policy.acme.refusals import RequestRefused
 from policy.enrollment import read_csr
 from servers.acme import base64url
 from servers.acme.answers import answer
-from servers.acme.front import PROFILE, AcmeFront, Signed
+from servers.acme.front import AcmeFront, Signed
 from servers.acme.objects import order_object, parse_timestamp
 from servers.acme.problems import AcmeProblem, ProblemType, Subproblem
+from servers.web.answer import Answer
 from servers.web.problem import quoted
 from servers.web.strict_json import JsonObject, JsonValue
 from store.ids import JobId, OrderId, ProfileName
@@ -40,13 +39,13 @@ class OrderResources:
         self._services = front.services
         self._urls = front.urls
 
-    async def new_order(self, signed: Signed) -> web.StreamResponse:
+    async def new_order(self, signed: Signed) -> Answer:
         """POST newOrder."""
         fields = signed.fields()
         wanted = NewOrder(
             _identifiers(fields.get("identifiers")), _date(fields, "notBefore"), _date(fields, "notAfter")
         )
-        profile = ProfileName(self._front.profile_of(signed.request))
+        profile = ProfileName(signed.asked.profile)
         seen = await self._services.database.write(
             lambda tx: orders.create(
                 tx,
@@ -61,10 +60,10 @@ class OrderResources:
         )
         return self._answer(signed, seen, 201)
 
-    async def order(self, signed: Signed) -> web.StreamResponse:
+    async def order(self, signed: Signed) -> Answer:
         """POST-as-GET of an order. Whoever asks while it is processing is here to collect it."""
         signed.expect_empty()
-        order_id = OrderId(signed.request.match_info["order"])
+        order_id = OrderId(signed.parameters["order"])
         seen = await self._services.database.read(
             lambda tx: orders.load(tx, signed.owner, order_id, signed.now)
         )
@@ -72,9 +71,9 @@ class OrderResources:
             seen = await self._settle(signed, order_id, seen)
         return self._answer(signed, seen)
 
-    async def finalize(self, signed: Signed) -> web.StreamResponse:
+    async def finalize(self, signed: Signed) -> Answer:
         """POST finalize: the request goes to the gate; an answer that comes soon is waited for."""
-        order_id = OrderId(signed.request.match_info["order"])
+        order_id = OrderId(signed.parameters["order"])
         der = _csr(signed.fields())
         try:
             csr = read_csr(der)
@@ -108,15 +107,14 @@ class OrderResources:
             seen = await self._settle(signed, order_id, seen)
         return self._answer(signed, seen)
 
-    async def certificate(self, signed: Signed) -> web.StreamResponse:
+    async def certificate(self, signed: Signed) -> Answer:
         """POST-as-GET of the certificate of an order, with its chain (section 7.4.2)."""
         signed.expect_empty()
-        order_id = OrderId(signed.request.match_info["order"])
+        order_id = OrderId(signed.parameters["order"])
 
         issuer, der = await orders.certificate(self._services.database.single, signed.owner, order_id)
-        return web.Response(
-            body=pem(der) + self._services.chains[issuer], headers={"Content-Type": _CHAIN_TYPE}
-        )
+        chain = await self._services.chain_of(issuer)
+        return Answer(pem(der) + chain, headers=[("Content-Type", _CHAIN_TYPE)])
 
     async def _come_back(self, signed: Signed, order_id: OrderId) -> OrderView:
         return await self._services.database.write(
@@ -143,14 +141,14 @@ class OrderResources:
     async def _come_back_if_held(self, signed: Signed, order_id: OrderId, seen: OrderView) -> OrderView:
         return await self._come_back(signed, order_id) if seen.held else seen
 
-    def _answer(self, signed: Signed, seen: OrderView, status: int = 200) -> web.Response:
-        signed.request[PROFILE] = seen.order.profile
+    def _answer(self, signed: Signed, seen: OrderView, status: int = 200) -> Answer:
+        signed.asked.profile = seen.order.profile
         retry = _POLL_SECONDS if seen.status is OrderStatus.PROCESSING else None
         return answer(
             order_object(self._urls, seen, self._services.clock()),
             status,
             location=self._urls.order(seen.order.id),
-            Retry_After=retry,
+            retry_after=retry,
         )
 
 

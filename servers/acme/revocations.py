@@ -3,7 +3,6 @@
 from hashlib import sha256
 from typing import Final
 
-from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -13,6 +12,7 @@ from policy.acme.refusals import NotFound
 from servers.acme import base64url
 from servers.acme.front import AcmeFront, Signed
 from servers.acme.problems import AcmeProblem, ProblemType
+from servers.web.answer import Answer
 from servers.web.strict_json import JsonObject
 
 MAX_CERTIFICATE: Final = 32 * 1024
@@ -24,7 +24,7 @@ class RevocationResource:
     def __init__(self, front: AcmeFront) -> None:
         self._services = front.services
 
-    async def revoke(self, signed: Signed) -> web.StreamResponse:
+    async def revoke(self, signed: Signed) -> Answer:
         """POST revokeCert with kid or jwk."""
         fields = signed.fields()
         der = _certificate(fields)
@@ -50,7 +50,7 @@ class RevocationResource:
             raise AcmeProblem(ProblemType.ALREADY_REVOKED) from None
         except revocation.BadReason as error:
             raise AcmeProblem(ProblemType.BAD_REVOCATION_REASON, str(error)) from None
-        return web.Response(status=200)
+        return Answer()
 
 
 def _certificate(fields: JsonObject) -> bytes:

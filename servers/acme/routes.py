@@ -1,71 +1,98 @@
-"""The table of ACME resources."""
+"""The table of ACME resources, and the way to them."""
 
+import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from servers.acme.accounts import AccountResources
 from servers.acme.authorizations import AuthorizationResources
 from servers.acme.directory import DirectoryResources
-from servers.acme.front import AcmeFront
+from servers.acme.front import AcmeFront, Asked, Handler
 from servers.acme.orders import OrderResources
+from servers.acme.problems import AcmeProblem, ProblemType
 from servers.acme.revocations import RevocationResource
 from servers.acme.services import AcmeServices
+from servers.web.answer import Answer
+from servers.web.body import encourage
+from servers.web.paths import Found, Paths
 
 # Whatever does not look like one of ours is not looked up: it answers 404 without asking the database.
-_PROFILE: Final = (
-    "{profile:[A-Za-z0-9-]{1,63}}"  # small letters alone in fact; people write them as they like
-)
-_ID: Final = ":[0-9a-f]{1,64}}"
+_ID: Final = "[0-9a-f]{1,64}"
+_PARAMETERS: Final = {
+    "profile": "[A-Za-z0-9-]{1,63}",  # small letters alone in fact; people write them as they like
+    "account": _ID,
+    "order": _ID,
+    "authorization": _ID,
+    "method": "[a-z0-9-]{1,32}",
+}
+_NOTHING: Final[Found[Handler]] = Found("", {}, {})
+_DIRECTORIES: Final = ("/acme/directory", "/acme/{profile}/directory")
 
 
-def add_routes(app: web.Application, services: AcmeServices) -> None:
-    """Serve ACME from `app` below `/acme`, and below the path of the external address if it has one."""
-    front = AcmeFront(services)
-    table = _table(front)
-    for prefix in {"", front.urls.prefix}:
-        for method, path, handler in table:
-            app.router.add_route(method, prefix + path, handler)
+class AcmeRealm:
+    """Everything below `/acme/`, and below the path of the external address if it has one."""
 
-    @web.middleware
-    async def acme(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if front.urls.is_below(request.path):
-            return await front.middleware(request, handler)
-        return await handler(request)
+    def __init__(self, services: AcmeServices) -> None:
+        self._front = AcmeFront(services)
+        self._paths = Paths(_table(self._front), _PARAMETERS)
+        self.owns = self._front.urls.is_below
 
-    async def decorate(request: web.Request, response: web.StreamResponse) -> None:
-        # A signal and not the middleware: what the framework refuses before any middleware passes here, too.
-        if front.urls.is_below(request.path):
-            front.decorate(request, response)
+    async def answer(self, request: web.Request, path: str) -> Answer:
+        """The answer, a problem document if need be."""
+        front = self._front
+        found = self._paths.find(front.urls.without_prefix(path)) or _NOTHING
+        named = found.parameters.get("profile")
+        asked = Asked(
+            request, found.parameters, front.services.default_profile if named is None else named.lower()
+        )
+        handler = found.handlers.get(request.method)
+        try:
+            await encourage(request)
+            response = await (handler or _refuse(found.handlers))(asked)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing leaves without being a problem document
+            response = front.answer_to(error, path)
+        front.finish(asked, response, directory=found.template in _DIRECTORIES)
+        response.route = "" if handler is None else found.template
+        return response
 
-    app.middlewares.append(acme)
-    app.on_response_prepare.append(decorate)
+
+def _refuse(handlers: Mapping[str, Handler]) -> Handler:
+    """The handler where there is none for the method, or no resource at all."""
+
+    async def refuse(asked: Asked) -> Answer:
+        if not handlers:
+            raise AcmeProblem(ProblemType.MALFORMED, "there is no such resource", status=404)
+        to_read = ", also to read it" if asked.request.method == "GET" else ""
+        words, allowed = f"this resource is asked for by POST{to_read}", ", ".join(sorted(handlers))
+        raise AcmeProblem(ProblemType.MALFORMED, words, status=405, headers={"Allow": allowed})
+
+    return refuse
 
 
-def _table(front: AcmeFront) -> list[tuple[str, str, Handler]]:
+def _table(front: AcmeFront) -> dict[str, dict[str, Handler]]:
     directory, accounts = DirectoryResources(front), AccountResources(front)
     orders, authorizations = OrderResources(front), AuthorizationResources(front)
-    found: list[tuple[str, str, Handler]] = []
-    for path in ("/acme/directory", f"/acme/{_PROFILE}/directory"):
-        found += [("GET", path, directory.directory), ("HEAD", path, directory.directory)]
-        found += [("POST", path, front.by_account(directory.posted_directory))]
-    path = f"/acme/{_PROFILE}/new-nonce"
-    found += [("GET", path, directory.new_nonce), ("HEAD", path, directory.new_nonce)]
+    gets = dict.fromkeys(_DIRECTORIES, (directory.directory, directory.posted_directory))
+    gets["/acme/{profile}/new-nonce"] = directory.new_nonce, directory.posted_new_nonce
     posts = {
-        f"/acme/{_PROFILE}/new-nonce": front.by_account(directory.posted_new_nonce),
-        f"/acme/{_PROFILE}/new-account": front.by_key(accounts.new_account),
-        f"/acme/{_PROFILE}/new-order": front.by_account(orders.new_order),
-        f"/acme/{_PROFILE}/revoke-cert": front.by_either(RevocationResource(front).revoke),
-        f"/acme/{_PROFILE}/key-change": front.by_account(accounts.key_change),
-        f"/acme/acct/{{account{_ID}": front.by_account(accounts.account),
-        f"/acme/acct/{{account{_ID}/orders": front.by_account(accounts.orders),
-        f"/acme/order/{{order{_ID}": front.by_account(orders.order),
-        f"/acme/order/{{order{_ID}/finalize": front.by_account(orders.finalize),
-        f"/acme/cert/{{order{_ID}": front.by_account(orders.certificate),
-        f"/acme/authz/{{authorization{_ID}": front.by_account(authorizations.authorization),
-        f"/acme/chall/{{authorization{_ID}/{{method:[a-z0-9-]{{1,32}}}}": front.by_account(
-            authorizations.challenge
-        ),
+        "/acme/{profile}/new-account": front.by_key(accounts.new_account),
+        "/acme/{profile}/new-order": front.by_account(orders.new_order),
+        "/acme/{profile}/revoke-cert": front.by_either(RevocationResource(front).revoke),
+        "/acme/{profile}/key-change": front.by_account(accounts.key_change),
+        "/acme/acct/{account}": front.by_account(accounts.account),
+        "/acme/acct/{account}/orders": front.by_account(accounts.orders),
+        "/acme/order/{order}": front.by_account(orders.order),
+        "/acme/order/{order}/finalize": front.by_account(orders.finalize),
+        "/acme/cert/{order}": front.by_account(orders.certificate),
+        "/acme/authz/{authorization}": front.by_account(authorizations.authorization),
+        "/acme/chall/{authorization}/{method}": front.by_account(authorizations.challenge),
     }
-    return found + [("POST", path, handler) for path, handler in posts.items()]
+    table = {
+        path: {"GET": got, "HEAD": got, "POST": front.by_account(posted)}
+        for path, (got, posted) in gets.items()
+    }
+    return table | {path: {"POST": handler} for path, handler in posts.items()}

@@ -1,6 +1,6 @@
 """What the ACME front end needs of the rest of the house, handed to it by the composition root."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from policy.acme.limits import AcmeLimits
 from policy.enrollment import Gate
 from policy.profile_cache import ProfileCache
 from servers.acme.nonces import Nonces
+from servers.web.body import BodyBounds
 from store.clock import Millis
 from store.database import Database
 
@@ -42,7 +43,8 @@ class AcmeServices:
     limits: AcmeLimits
     meta: DirectoryMeta
     external_url: str
-    chains: Mapping[str, bytes]
+    body_bounds: BodyBounds
+    chain_of: Callable[[str], Awaitable[bytes]]
     """Issuer name to what follows a certificate in its chain, as PEM text."""
     clock: Callable[[], Millis]
     default_profile: str = "default"

@@ -28,9 +28,13 @@ class Urls:
         if not target.startswith("/"):  # absolute form, RFC 9112 section 3.2.2
             parts = urlsplit(target)
             target = parts.path + (f"?{parts.query}" if parts.query else "")
-        if self.prefix and target.startswith(self.prefix + ROOT):
-            target = target[len(self.prefix) :]
-        return self.base + target
+        return self.base + self.without_prefix(target)
+
+    def without_prefix(self, path: str) -> str:
+        """A path as the table of resources knows it."""
+        if self.prefix and path.startswith(self.prefix + ROOT):
+            return path[len(self.prefix) :]
+        return path
 
     def is_below(self, path: str) -> bool:
         """Whether a path is in the realm of ACME."""

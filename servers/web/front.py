@@ -8,21 +8,35 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol, TypeAlias
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from servers.log import begin_request
+from servers.web.answer import SERVER, Answer
+from servers.web.body import BodyBounds, read_body
 from servers.web.metrics import Metrics
 from servers.web.problem import MEDIA_TYPE, Problem, ProblemError
 
 log = structlog.get_logger()
+AnyAnswer: TypeAlias = web.StreamResponse | Answer
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answering = Callable[[web.Request], Awaitable[AnyAnswer]]
 
-SERVER: Final = "certctl"
 _UNKNOWN: Final = "other"
+
+
+class Realm(Protocol):
+    """A protocol that answers whatever is asked below its paths, errors included, past aiohttp's own router."""
+
+    def owns(self, path: str) -> bool:
+        """Whether a path, without its query, is one of the realm's."""
+
+    async def answer(self, request: web.Request, path: str) -> Answer:
+        """The answer to a request for `path`, whatever happens on the way."""
 
 
 class Front:
@@ -33,33 +47,43 @@ class Front:
         self.draining = False
         """From now on every answer is the last one of its connection."""
 
-    def around(self, handle: Handle) -> Handle:
-        """`handle`, whose every outcome is an answer."""
+    def around(self, handle: Handle, realms: tuple[Realm, ...] = ()) -> Answering:
+        """`handle`, and the `realms` that come before it: every outcome is an answer, and is counted."""
 
-        async def answer(request: web.Request) -> web.StreamResponse:
+        async def answer(request: web.Request) -> AnyAnswer:
             begin_request()
             began = perf_counter()
-            try:
-                response = await handle(request)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:  # noqa: BLE001 - nothing leaves without being a problem document
-                response = self._of_error(request, error)
-            response.headers["Server"] = SERVER
+            path = _path(request.raw_path)
+            response: AnyAnswer
+            for realm in realms:
+                if realm.owns(path):
+                    response = await realm.answer(request, path)
+                    route = response.route
+                    break
+            else:
+                response = await self._by_application(request, handle)
+                resource = request.match_info.route.resource
+                route = "" if resource is None else resource.canonical
             if self.draining:
                 response.force_close()
-            route = request.match_info.route.resource
-            self.metrics.answered(
-                request.method if route is not None else _UNKNOWN,
-                route.canonical if route is not None else _UNKNOWN,
-                response.status,
-                perf_counter() - began,
-            )
+            # By route, never by path: what strangers ask for must not grow a table.
+            method = request.method if route else _UNKNOWN
+            self.metrics.answered(method, route or _UNKNOWN, response.status, perf_counter() - began)
             return response
 
         return answer
 
-    def _of_error(self, request: web.Request, error: Exception) -> web.Response:
+    async def _by_application(self, request: web.Request, handle: Handle) -> AnyAnswer:
+        try:
+            response = await handle(request)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing leaves without being a problem document
+            return self._of_error(request, error)
+        response.headers["Server"] = SERVER
+        return response
+
+    def _of_error(self, request: web.Request, error: Exception) -> Answer:
         match error:
             case ProblemError():
                 return of_problem(error)
@@ -75,38 +99,38 @@ class Front:
         )
 
 
+def _path(target: str) -> str:
+    """The path of a request target, which may be in absolute form (RFC 9112 section 3.2.2)."""
+    return target.partition("?")[0] if target.startswith("/") else urlsplit(target).path
+
+
 def patient_for(body_seconds: float, max_body: int) -> Middleware:
     """A middleware that waits for the rest of a body that did not come with its head, but not for ever.
 
     Innermost: what it refuses passes the protocol's own middleware on the way out.
     """
+    bounds = BodyBounds(max_body, body_seconds)
 
     @web.middleware
-    async def read_body(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def with_body(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.content.is_eof():
-            if (request.content_length or 0) > max_body:
-                raise web.HTTPRequestEntityTooLarge(max_body, request.content_length or 0)
-            try:
-                async with asyncio.timeout(body_seconds):
-                    await request.read()  # aiohttp keeps it for the handler
-            except TimeoutError:
-                words = f"the body did not arrive within {body_seconds:g} seconds"
-                raise ProblemError(Problem(408, words), {"Connection": "close"}) from None
+            await read_body(request, bounds)
         return await handler(request)
 
-    return read_body
+    return with_body
 
 
-def of_problem(error: ProblemError) -> web.Response:
+def of_problem(error: ProblemError) -> Answer:
     """The answer that an error brings along."""
-    return web.Response(
-        body=error.problem.to_bytes(),
-        status=error.problem.status,
-        headers={"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", **error.headers},
-    )
+    headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", **error.headers}
+    closes = headers.pop("Connection", "") == "close"
+    response = Answer(error.problem.to_bytes(), error.problem.status, list(headers.items()))
+    if closes:
+        response.force_close()
+    return response
 
 
-def of_framework(error: web.HTTPException) -> web.Response:
+def of_framework(error: web.HTTPException) -> Answer:
     """The answer for what aiohttp refuses itself: unknown paths, wrong methods, bodies too large."""
     if error.status < 400:
         raise error

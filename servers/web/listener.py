@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from servers.web.front import SERVER, Front, of_problem
+from servers.web.front import Front, Realm, of_problem
 from servers.web.problem import Problem, ProblemError
 
 log = structlog.get_logger()
@@ -75,16 +75,19 @@ class _Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already")
         response = of_problem(ProblemError(Problem(status, "this is not an HTTP request that can be read")))
-        response.headers["Server"] = SERVER
         response.force_close()
-        return response
+        return response  # type: ignore[return-value]  # has what aiohttp asks of an answer
 
 
 class Listener:
-    """One socket, plain or TLS, in front of one application."""
+    """One socket, plain or TLS, in front of one application and the realms beside it."""
 
-    def __init__(self, app: web.Application, front: Front, bounds: Bounds) -> None:
+    def __init__(
+        self, app: web.Application, front: Front, bounds: Bounds, realms: tuple[Realm, ...] = ()
+    ) -> None:
+        """`app` answers what belongs to none of the `realms`."""
         self._bounds = bounds
+        self._realms = realms
         self._front = front
         self._runner = web.AppRunner(
             app,
@@ -104,7 +107,7 @@ class Listener:
         await self._runner.setup()
         manager = self._runner.server
         assert manager is not None
-        manager.request_handler = self._front.around(manager.request_handler)  # type: ignore[assignment]
+        manager.request_handler = self._front.around(manager.request_handler, self._realms)  # type: ignore[assignment]
         loop = asyncio.get_running_loop()
         kwargs = manager._kwargs  # noqa: SLF001 - what AppRunner made of the arguments above
 

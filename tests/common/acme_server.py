@@ -17,10 +17,12 @@ from policy.acme.limits import AcmeLimits
 from policy.profiles import Profile
 from policy.validation import ValidationSettings, Validator
 from servers.acme.nonces import NonceClaims, NonceMint, Nonces
-from servers.acme.routes import add_routes
+from servers.acme.routes import AcmeRealm
 from servers.acme.services import AcmeServices, DirectoryMeta
 from servers.acme.urls import Urls
-from servers.web.front import Front, patient_for
+from servers.authorities import Chains
+from servers.web.body import BodyBounds
+from servers.web.front import Front
 from servers.web.listener import Bounds, Listener
 from servers.web.metrics import Metrics
 from store.clock import Millis
@@ -165,15 +167,14 @@ async def make_acme_server(
         limits=limits,
         meta=meta or DirectoryMeta(),
         external_url=url,
-        chains={"issuing": world.issuer.chain_pem},
+        body_bounds=BodyBounds(MAX_BODY, BODY_SECONDS),
+        chain_of=Chains(world.database).of,
         clock=lambda: world.now,
         validation_wait=validation_wait,
         issuance_wait=issuance_wait,
     )
     app = web.Application(client_max_size=MAX_BODY)
-    add_routes(app, services)
-    app.middlewares.append(patient_for(BODY_SECONDS, MAX_BODY))
-    front = Listener(app, Front(Metrics()), Bounds(1000, 60, 5, 1))
+    front = Listener(app, Front(Metrics()), Bounds(1000, 60, 5, 1), (AcmeRealm(services),))
     await front.start(listener)
     stack.push_async_callback(front.stop)
     made = AcmeServer(world, url, http01, dns, alpn, services, stack)
