@@ -1,11 +1,11 @@
-"""Read DER strictly, without building objects: offsets into one buffer, every bound checked.
+"""Read DER strictly, without building objects: an element is its octets, and every bound is checked.
 
 Used on what strangers send and on what is about to be signed. High tag numbers, indefinite and non-minimal
 lengths and elements that leave their parent are refused with `Malformed`; nothing else is ever raised.
 """
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 BOOLEAN: Final = 0x01
 INTEGER: Final = 0x02
@@ -20,21 +20,57 @@ class Malformed(ValueError):
     """The bytes are not the DER that stands here."""
 
 
-class Element(NamedTuple):
-    """Where one element lies in its buffer: header at `at`, content from `start` to `stop`."""
+def children(element: bytes, tag: int) -> list[bytes]:
+    """The elements that fill `element` exactly, in order; it must be one element of `tag` and nothing more."""
+    at, stop = _start(element, tag), len(element)
+    found = []
+    while at < stop:
+        # The short form without a call: nearly every element of a certificate has it.
+        if at + 2 <= stop and (length := element[at + 1]) < 0x80 and element[at] & 0x1F != 0x1F:
+            end = at + 2 + length
+        else:
+            end = _header(element, at)[1]
+        if end > stop:
+            raise Malformed(_TOO_EARLY)
+        found.append(element[at:end])
+        at = end
+    return found
 
-    tag: int
-    at: int
-    start: int
-    stop: int
+
+def content(element: bytes, tag: int) -> bytes:
+    """The content octets of `element`, which must be one element of `tag` and nothing more."""
+    return element[_start(element, tag) :]
 
 
-def element(data: bytes, at: int, stop: int) -> Element:
-    """The element that begins at `at` and ends at or before `stop`."""
-    if at + 2 > stop:
-        raise Malformed("the encoding ends too early")
-    tag = data[at]
-    if tag & 0x1F == 0x1F:
+def octets(element: bytes) -> bytes:
+    """The octets of a BIT STRING without unused bits: signatures and keys are such."""
+    start = _start(element, BIT_STRING)
+    if element[start : start + 1] != b"\x00":
+        raise Malformed("not a BIT STRING of whole octets")
+    return element[start + 1 :]
+
+
+_TOO_EARLY: Final = "the encoding ends too early"
+
+
+def _start(element: bytes, tag: int) -> int:
+    """Where the content of the one element of `tag` begins that `element` consists of."""
+    size = len(element)
+    if size >= 2 and element[0] == tag and element[1] == size - 2 < 0x80:
+        return 2
+    start, end = _header(element, 0)
+    if end > size:
+        raise Malformed(_TOO_EARLY)
+    if element[0] != tag or end != size:
+        raise Malformed("not one element of the expected type")
+    return start
+
+
+def _header(data: bytes, at: int) -> tuple[int, int]:
+    """Where the content of the element at `at` begins and where it ends, be that behind the end of `data`."""
+    if at + 2 > len(data):
+        raise Malformed(_TOO_EARLY)
+    if data[at] & 0x1F == 0x1F:
         raise Malformed("a tag number above 30 has no place here")
     length = data[at + 1]
     start = at + 2
@@ -43,65 +79,12 @@ def element(data: bytes, at: int, stop: int) -> Element:
         if not 1 <= octets <= 4:
             raise Malformed("an indefinite or oversized length")
         start += octets
-        if start > stop:
-            raise Malformed("the encoding ends too early")
+        if start > len(data):
+            raise Malformed(_TOO_EARLY)
         length = int.from_bytes(data[at + 2 : start], "big")
         if length < 0x80 or length >> (8 * (octets - 1)) == 0:
             raise Malformed("a length that is not in its shortest form")
-    end = start + length
-    if end > stop:
-        raise Malformed("the encoding ends too early")
-    return Element(tag, at, start, end)
-
-
-def children(data: bytes, parent: Element) -> list[Element]:
-    """The elements that fill `parent` exactly, in order."""
-    found = []
-    _, _, at, stop = parent
-    while at < stop:
-        if at + 2 <= stop and data[at + 1] < 0x80 and (tag := data[at]) & 0x1F != 0x1F:
-            # The short form, without a call: nearly every element of a certificate has it.
-            end = at + 2 + data[at + 1]
-            if end > stop:
-                raise Malformed("the encoding ends too early")
-            child = _make(Element, (tag, at, at + 2, end))
-        else:
-            child = element(data, at, stop)
-            end = child.stop
-        found.append(child)
-        at = end
-    return found
-
-
-_make: Final = tuple.__new__  # what Element() comes down to, at half its price
-
-
-def only(data: bytes, tag: int) -> Element:
-    """The single element of `tag` that `data` consists of: no trailing octets."""
-    found = element(data, 0, len(data))
-    if found.tag != tag or found.stop != len(data):
-        raise Malformed("not one element of the expected type")
-    return found
-
-
-def whole(data: bytes, found: Element) -> bytes:
-    """The element with its header."""
-    return data[found.at : found.stop]
-
-
-def content(data: bytes, found: Element, tag: int) -> bytes:
-    """The content octets of `found`, which must be of type `tag`."""
-    if found.tag != tag:
-        raise Malformed("an element of another type than expected")
-    return data[found.start : found.stop]
-
-
-def octets(data: bytes, found: Element) -> bytes:
-    """The octets of `found`, a BIT STRING without unused bits: signatures and keys are such."""
-    body = content(data, found, BIT_STRING)
-    if body[:1] != b"\x00":
-        raise Malformed("not a BIT STRING of whole octets")
-    return body[1:]
+    return start, start + length
 
 
 @lru_cache(maxsize=512)

@@ -130,17 +130,16 @@ def key_identifier(spki: bytes) -> bytes:
     RFC 5280's own method is SHA-1, which FIPS modes withdraw; relying parties compare the octets and never
     compute them, so nothing is lost.
     """
-    parts = asn1.children(spki, asn1.only(spki, asn1.SEQUENCE))
+    parts = asn1.children(spki, asn1.SEQUENCE)
     if len(parts) != 2:
         raise asn1.Malformed("a public key of two parts was expected")
-    return sha256(asn1.octets(spki, parts[1])).digest()[:20]
+    return sha256(asn1.octets(parts[1])).digest()[:20]
 
 
 def subject_bytes(certificate: x509.Certificate) -> bytes:
     """The subject of a certificate as it stands in it; an encoder might choose other string types."""
-    tbs = certificate.tbs_certificate_bytes
-    parts = asn1.children(tbs, asn1.only(tbs, asn1.SEQUENCE))
-    return asn1.whole(tbs, parts[5 if parts[0].tag == 0xA0 else 4])
+    parts = asn1.children(certificate.tbs_certificate_bytes, asn1.SEQUENCE)
+    return parts[5 if parts[0][0] == 0xA0 else 4]
 
 
 def _check_issuer(

@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -64,69 +64,91 @@ _BOUNDS: Final = {
 _BOUND: Final = 255
 
 
-def read_name(data: bytes, name: asn1.Element) -> tuple[x509.Name, str | None]:
-    """The name and its CN. SubjectRefused for what no certificate should repeat, asn1.Malformed for no name at all."""
-    if name.tag != asn1.SEQUENCE:
-        raise asn1.Malformed("a name was expected")
-    if name.start == name.stop:
+class Attribute(NamedTuple):
+    """One attribute of a name, its value decoded and checked."""
+
+    oid: x509.ObjectIdentifier
+    text: str
+
+
+def read_name(name: bytes) -> tuple[x509.Name, str | None]:
+    """The DER Name and its CN. SubjectRefused for what no certificate should repeat, asn1.Malformed for no name at all."""
+    if name == b"\x30\x00":
         return EMPTY, None
+    rdns, common_name = read_attributes(name)
+    try:
+        built = [
+            x509.RelativeDistinguishedName([x509.NameAttribute(oid, text) for oid, text in attributes])
+            for attributes in rdns
+        ]
+    except ValueError:  # cryptography has come to be stricter than what is checked here
+        raise SubjectRefused("the subject cannot be written anew") from None
+    return x509.Name(built), common_name
+
+
+def read_attributes(name: bytes) -> tuple[list[list[Attribute]], str | None]:
+    """What `read_name` builds its name of: the attributes of each relative distinguished name, and the CN."""
     rdns = []
     common_name = None
     count = 0
-    for rdn in asn1.children(data, name):
-        pairs = asn1.children(data, rdn)
-        if rdn.tag != asn1.SET or not pairs:
+    for rdn in asn1.children(name, asn1.SEQUENCE):
+        pairs = asn1.children(rdn, asn1.SET)
+        if not pairs:
             raise asn1.Malformed("a relative distinguished name was expected")
         count += len(pairs)
         if count > MAX_ATTRIBUTES:
             raise SubjectRefused(f"the subject has more than {MAX_ATTRIBUTES} attributes")
-        attributes = []
-        for pair in pairs:
-            attribute = _attribute(data, pair)
-            if attribute.oid == NameOID.COMMON_NAME:
+        attributes = [_attribute(pair) for pair in pairs]
+        for oid, text in attributes:
+            if oid == NameOID.COMMON_NAME:
                 if common_name is not None:
                     raise SubjectRefused("the subject has more than one common name")
-                common_name = str(attribute.value)
-            attributes.append(attribute)
-        rdns.append(_rdn(attributes))
-    return x509.Name(rdns), common_name
+                common_name = text
+        if len(attributes) > 1 and len(set(attributes)) != len(attributes):
+            raise SubjectRefused("the subject has the same attribute twice in one place")
+        rdns.append(attributes)
+    return rdns, common_name
 
 
-_object_identifier: Final = lru_cache(maxsize=256)(x509.ObjectIdentifier)
+class _Syntax(NamedTuple):
+    """What the values of a type of attribute look like."""
+
+    oid: x509.ObjectIdentifier
+    dotted: str
+    narrow: re.Pattern[str] | None
+    bound: int
 
 
-def _attribute(data: bytes, pair: asn1.Element) -> x509.NameAttribute[str | bytes]:
-    parts = asn1.children(data, pair)
-    if pair.tag != asn1.SEQUENCE or len(parts) != 2:
+@lru_cache(maxsize=256)
+def _syntax(kind: bytes) -> _Syntax:
+    """Of the type with these content octets of an OBJECT IDENTIFIER."""
+    dotted = asn1.dotted(kind)
+    try:
+        oid = x509.ObjectIdentifier(dotted)
+    except ValueError:  # cryptography takes shorter ones than asn1
+        raise SubjectRefused(f"the type {dotted} of a subject attribute is too long") from None
+    return _Syntax(oid, dotted, _NARROW.get(oid), _BOUNDS.get(oid, _BOUND))
+
+
+def _attribute(pair: bytes) -> Attribute:
+    parts = asn1.children(pair, asn1.SEQUENCE)
+    if len(parts) != 2:
         raise asn1.Malformed("an attribute of a name was expected")
-    dotted = asn1.dotted(asn1.content(data, parts[0], asn1.OBJECT_IDENTIFIER))
-    charset = _CHARSETS.get(parts[1].tag)
+    kind, value = parts
+    oid, dotted, narrow, bound = _syntax(asn1.content(kind, asn1.OBJECT_IDENTIFIER))
+    charset = _CHARSETS.get(value[0])
     if charset is None:
         raise SubjectRefused(f"the subject attribute {dotted} is not text")
+    octets = asn1.content(value, value[0])
     try:
-        text = data[parts[1].start : parts[1].stop].decode(charset)
-        oid = _object_identifier(dotted)
+        text = octets.decode(charset)
     except ValueError:
         raise SubjectRefused(f"the subject attribute {dotted} is not in its character set") from None
-    narrow = _NARROW.get(oid)
     if not text or not text.isprintable() or (narrow is not None and not narrow.fullmatch(text)):
         raise SubjectRefused(f"the subject attribute {dotted} is empty or has characters that it cannot have")
-    if len(text) > _BOUNDS.get(oid, _BOUND):
-        raise SubjectRefused(
-            f"the subject attribute {dotted} has more than {_BOUNDS.get(oid, _BOUND)} characters"
-        )
-    return _name_attribute(oid, text)
-
-
-def _name_attribute(oid: x509.ObjectIdentifier, text: str) -> x509.NameAttribute[str | bytes]:
-    try:
-        return x509.NameAttribute(oid, text)
-    except ValueError:  # cryptography counts the octets of some bounds, RFC 5280 the characters
-        raise SubjectRefused(f"the subject attribute {oid.dotted_string} is too long") from None
-
-
-def _rdn(attributes: list[x509.NameAttribute[str | bytes]]) -> x509.RelativeDistinguishedName:
-    try:
-        return x509.RelativeDistinguishedName(attributes)
-    except ValueError:
-        raise SubjectRefused("the subject has the same attribute twice in one place") from None
+    if len(text) > bound:
+        raise SubjectRefused(f"the subject attribute {dotted} has more than {bound} characters")
+    if oid == NameOID.COMMON_NAME and len(text.encode()) > bound:
+        # RFC 5280 counts characters; cryptography, which builds and reads such names, octets.
+        raise SubjectRefused(f"the subject attribute {dotted} is too long")
+    return Attribute(oid, text)

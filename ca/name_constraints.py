@@ -43,7 +43,7 @@ def _directory_violations(
     if not inside and not outside:
         return
     try:
-        rdns = read_name(subject, asn1.only(subject, asn1.SEQUENCE))[0].rdns
+        rdns = read_name(subject)[0].rdns
     except (SubjectRefused, asn1.Malformed):
         rdns = []
     if inside and not any(rdns[: len(tree.rdns)] == tree.rdns for tree in inside):

@@ -64,7 +64,7 @@ def body(dotted: str) -> bytes:
 
 def read_key_usage(value: bytes) -> tuple[str, ...]:
     """The names in a KeyUsage value, in bit order; asn1.Malformed when it is none."""
-    bits = asn1.named_bits(value[asn1.only(value, asn1.BIT_STRING).start :])
+    bits = asn1.named_bits(asn1.content(value, asn1.BIT_STRING))
     if not bits <= KEY_USAGE_NAMES.keys():
         raise asn1.Malformed("a key usage bit that RFC 5280 does not define")
     return tuple(KEY_USAGE_NAMES[bit] for bit in sorted(bits))
@@ -72,8 +72,8 @@ def read_key_usage(value: bytes) -> tuple[str, ...]:
 
 def read_extended_key_usage(value: bytes) -> tuple[str, ...]:
     """The purposes in an ExtendedKeyUsage value in their order, by name where they have one here, else dotted."""
-    purposes = asn1.children(value, asn1.only(value, asn1.SEQUENCE))
+    purposes = asn1.children(value, asn1.SEQUENCE)
     if not purposes:
         raise asn1.Malformed("an extended key usage without a purpose")
-    found = (asn1.dotted(asn1.content(value, purpose, asn1.OBJECT_IDENTIFIER)) for purpose in purposes)
-    return tuple(EXTENDED_KEY_USAGE_NAMES.get(dotted, dotted) for dotted in found)
+    found = [asn1.dotted(asn1.content(purpose, asn1.OBJECT_IDENTIFIER)) for purpose in purposes]
+    return tuple([EXTENDED_KEY_USAGE_NAMES.get(dotted, dotted) for dotted in found])

@@ -65,20 +65,18 @@ def parse_csr(data: bytes) -> CertificateRequest:
 
 def _parse(data: bytes) -> CertificateRequest:
     loaded = _load(data)
-    outer = asn1.children(data, asn1.only(data, asn1.SEQUENCE))
-    inner = asn1.children(data, outer[0])
-    if (len(outer), len(inner)) != (3, 4):
+    outer = asn1.children(data, asn1.SEQUENCE)
+    inner = asn1.children(outer[0], asn1.SEQUENCE) if outer else []
+    if len(outer) != 3 or len(inner) != 4:
         raise asn1.Malformed("not the parts of RFC 2986 4")
     info, algorithm, signature = outer
-    _version, name, spki_element, attributes = inner
-    spki = asn1.whole(data, spki_element)
+    _version, name, spki, attributes = inner
     public_key, key = read_public_key(loaded, spki)
-    signed = asn1.whole(data, info)
-    if loaded.tbs_certrequest_bytes != signed:
+    if loaded.tbs_certrequest_bytes != info:
         raise CsrRefused("the request can be read in two ways")
-    verify(loaded, public_key, asn1.whole(data, algorithm), asn1.octets(data, signature), signed)
-    subject, common_name = read_name(data, name)
-    wishes = read_wishes(data, attributes)
+    verify(loaded, public_key, algorithm, asn1.octets(signature), info)
+    subject, common_name = read_name(name)
+    wishes = read_wishes(attributes)
     named = _identifier_of(common_name)
     return CertificateRequest(
         der=data,

@@ -29,41 +29,38 @@ _REQUEST_OIDS: Final = frozenset(
 )
 
 
-def read_wishes(data: bytes, attributes: asn1.Element) -> Wishes:
-    if attributes.tag != 0xA0:
-        raise asn1.Malformed("attributes were expected")
+def read_wishes(attributes: bytes) -> Wishes:
+    """What the [0] element `attributes` asks for."""
     seen: set[bytes] = set()
     wishes: Wishes | None = None
-    for attribute in asn1.children(data, attributes):
-        parts = asn1.children(data, attribute)
-        if attribute.tag != asn1.SEQUENCE or len(parts) != 2 or parts[1].tag != asn1.SET:
+    for attribute in asn1.children(attributes, 0xA0):
+        parts = asn1.children(attribute, asn1.SEQUENCE)
+        if len(parts) != 2 or parts[1][0] != asn1.SET:
             raise asn1.Malformed("an attribute of two parts was expected")
-        kind = asn1.content(data, parts[0], asn1.OBJECT_IDENTIFIER)
+        kind = asn1.content(parts[0], asn1.OBJECT_IDENTIFIER)
         if kind in seen:
             raise CsrRefused("the request has the same attribute twice")
         seen.add(kind)
         if kind not in _REQUEST_OIDS:
             continue
-        values = asn1.children(data, parts[1])
+        values = asn1.children(parts[1], asn1.SET)
         if wishes is not None or len(values) != 1:
             raise CsrRefused("the request has more or less than one list of extensions")
-        wishes = _extensions(data, values[0])
+        wishes = _extensions(values[0])
     return wishes or Wishes()
 
 
-def _extensions(data: bytes, wanted: asn1.Element) -> Wishes:
-    if wanted.tag != asn1.SEQUENCE:
-        raise asn1.Malformed("a list of extensions was expected")
+def _extensions(wanted: bytes) -> Wishes:
     wishes = Wishes()
     seen: set[str] = set()
-    for extension in asn1.children(data, wanted):
-        parts = asn1.children(data, extension)
-        if extension.tag != asn1.SEQUENCE or len(parts) not in (2, 3):
+    for extension in asn1.children(wanted, asn1.SEQUENCE):
+        parts = asn1.children(extension, asn1.SEQUENCE)
+        if len(parts) not in (2, 3):
             raise asn1.Malformed("an extension was expected")
-        if len(parts) == 3 and not asn1.boolean(asn1.content(data, parts[1], asn1.BOOLEAN)):
+        if len(parts) == 3 and not asn1.boolean(asn1.content(parts[1], asn1.BOOLEAN)):
             raise asn1.Malformed("a default value that is written out")
-        kind = asn1.dotted(asn1.content(data, parts[0], asn1.OBJECT_IDENTIFIER))
-        value = asn1.content(data, parts[-1], asn1.OCTET_STRING)
+        kind = asn1.dotted(asn1.content(parts[0], asn1.OBJECT_IDENTIFIER))
+        value = asn1.content(parts[-1], asn1.OCTET_STRING)
         if kind in seen:
             raise CsrRefused(f"the request asks for the extension {kind} twice")
         seen.add(kind)
@@ -75,7 +72,7 @@ def _extensions(data: bytes, wanted: asn1.Element) -> Wishes:
 
 
 def _read_san(value: bytes, wishes: Wishes) -> None:
-    names = asn1.children(value, asn1.only(value, asn1.SEQUENCE))
+    names = asn1.children(value, asn1.SEQUENCE)
     if not names:
         raise CsrRefused("the request has a subjectAltName without names")
     if len(names) > MAX_NAMES:
@@ -83,11 +80,12 @@ def _read_san(value: bytes, wishes: Wishes) -> None:
     known: set[Identifier] = set()
     others: list[str] = []
     for name in names:
-        read = _GENERAL_NAMES.get(name.tag)
+        tag = name[0]
+        read = _GENERAL_NAMES.get(tag)
         if read is None:
-            others.append(_other_name(value, name))
+            others.append(_other_name(name))
         else:
-            known.add(read(value[name.start : name.stop]))
+            known.add(read(asn1.content(name, tag)))
     wishes.san, wishes.other_names = frozenset(known), tuple(others)
 
 
@@ -105,17 +103,18 @@ _GENERAL_NAMES: Final[dict[int, Callable[[bytes], Identifier]]] = {
 _OTHER_KINDS: Final = {0xA0: "otherName", 0xA3: "x400Address", 0xA4: "directoryName", 0xA5: "ediPartyName"}
 
 
-def _other_name(value: bytes, name: asn1.Element) -> str:
-    if name.tag == 0x88:
-        return f"registeredID {asn1.dotted(value[name.start : name.stop])}"
-    if name.tag not in _OTHER_KINDS:
+def _other_name(name: bytes) -> str:
+    tag = name[0]
+    if tag == 0x88:
+        return f"registeredID {asn1.dotted(asn1.content(name, tag))}"
+    if tag not in _OTHER_KINDS:
         raise asn1.Malformed("a name of no known kind")
-    parts = asn1.children(value, name)
-    if name.tag == 0xA0:
+    parts = asn1.children(name, tag)
+    if tag == 0xA0:
         if not parts:
             raise asn1.Malformed("an otherName without a type")
-        return f"otherName {asn1.dotted(asn1.content(value, parts[0], asn1.OBJECT_IDENTIFIER))}"
-    return _OTHER_KINDS[name.tag]
+        return f"otherName {asn1.dotted(asn1.content(parts[0], asn1.OBJECT_IDENTIFIER))}"
+    return _OTHER_KINDS[tag]
 
 
 def _read_key_usage(value: bytes, wishes: Wishes) -> None:
@@ -127,16 +126,14 @@ def _read_extended_key_usage(value: bytes, wishes: Wishes) -> None:
 
 
 def _read_basic_constraints(value: bytes, wishes: Wishes) -> None:
-    parts = asn1.children(value, asn1.only(value, asn1.SEQUENCE))
-    if parts and parts[0].tag == asn1.BOOLEAN:
-        wishes.basic_constraints_ca = asn1.boolean(asn1.content(value, parts[0], asn1.BOOLEAN))
+    parts = asn1.children(value, asn1.SEQUENCE)
+    if parts and parts[0][0] == asn1.BOOLEAN:
+        wishes.basic_constraints_ca = asn1.boolean(asn1.content(parts[0], asn1.BOOLEAN))
 
 
 def _read_tls_feature(value: bytes, wishes: Wishes) -> None:
-    features = asn1.children(value, asn1.only(value, asn1.SEQUENCE))
-    wishes.must_staple = 5 in [
-        asn1.unsigned(asn1.content(value, feature, asn1.INTEGER)) for feature in features
-    ]
+    features = asn1.children(value, asn1.SEQUENCE)
+    wishes.must_staple = 5 in [asn1.unsigned(asn1.content(feature, asn1.INTEGER)) for feature in features]
 
 
 _READERS: Final[dict[str, Callable[[bytes, Wishes], None]]] = {

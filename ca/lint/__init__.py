@@ -15,7 +15,7 @@ from ca.lint.tbs import ToBeSigned, read
 __all__ = ["RULES", "Finding", "ToBeSigned", "lint"]
 
 RULES: Final = (*rfc5280.RULES, *house.RULES)
-"""(name, check): `check(tbs, issuer)` yields its objections as text."""
+"""(name, check): `check(tbs, issuer)` returns its objections as text."""
 
 
 def lint(tbs: bytes, issuer: Issuer) -> tuple[Finding, ...]:

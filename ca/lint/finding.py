@@ -1,12 +1,12 @@
 """What a lint says."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ca.certificate import Issuer
 from ca.lint.tbs import ToBeSigned
 
-Check = Callable[[ToBeSigned, Issuer], Iterable[str]]
+Check = Callable[[ToBeSigned, Issuer], Sequence[str]]
 
 
 class Finding(NamedTuple):

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ca import asn1, oids
+from ca.distinguished_names import SubjectRefused, read_attributes
 from ca.keys import KeyAlgorithm, key_algorithm_of
 from ca.names import Identifier, NameRefused, parse_dns, parse_email, parse_ip_octets, parse_uri
 
@@ -17,10 +18,19 @@ class Extension(NamedTuple):
 
 
 class GeneralName(NamedTuple):
-    """One name of a subjectAltName: its context tag and its octets."""
+    """One name of a subjectAltName: its context tag, its octets, and what they stand for."""
 
     tag: int
     octets: bytes
+    identifier: Identifier | None
+    """None when the octets are malformed or the name of a kind not issued here."""
+
+
+class Subject(NamedTuple):
+    """What a subject says; `fault` is why no certificate should repeat it."""
+
+    common_name: str | None
+    fault: str | None
 
 
 class ToBeSigned(NamedTuple):
@@ -46,37 +56,37 @@ class ToBeSigned(NamedTuple):
     @property
     def names(self) -> tuple[Identifier, ...]:
         """The alternative names that are well formed, in their order."""
-        return tuple([name for name in map(identifier, self.alternative_names) if name is not None])
+        return tuple([name.identifier for name in self.alternative_names if name.identifier is not None])
 
 
 def read(tbs: bytes) -> ToBeSigned:
     """Take `tbs` apart; asn1.Malformed where it is not what RFC 5280 4.1 describes."""
-    parts = asn1.children(tbs, asn1.only(tbs, asn1.SEQUENCE))
-    if len(parts) != 8 or tbs[parts[0].at : parts[0].stop] != _VERSION_3 or parts[7].tag != 0xA3:
+    parts = asn1.children(tbs, asn1.SEQUENCE)
+    if len(parts) != 8 or parts[0] != _VERSION_3:
         raise asn1.Malformed("not a version 3 certificate with extensions and without unique identifiers")
     _, serial, signature, issuer, validity, subject, spki, wrapped = parts
-    serial_body = asn1.content(tbs, serial, asn1.INTEGER)
-    times = asn1.children(tbs, validity)
-    key = asn1.children(tbs, spki)
-    lists = asn1.children(tbs, wrapped)
-    if len(times) != 2 or len(key) != 2 or len(lists) != 1 or lists[0].tag != asn1.SEQUENCE:
+    key = asn1.children(spki, asn1.SEQUENCE)
+    lists = asn1.children(wrapped, 0xA3)
+    if len(key) != 2 or len(lists) != 1:
         raise asn1.Malformed("not the parts of RFC 5280 4.1")
-    extensions, duplicates = _extensions(tbs, lists[0])
+    serial_body = asn1.content(serial, asn1.INTEGER)
+    not_before, not_after, times_as_written = _validity(validity)
+    extensions, duplicates = _extensions(lists[0])
     usage = extensions.get(oids.KEY_USAGE)
     purposes = extensions.get(oids.EXTENDED_KEY_USAGE)
     names = extensions.get(oids.SUBJECT_ALT_NAME)
     return ToBeSigned(
         serial=asn1.unsigned(serial_body),
         serial_octets=len(serial_body),
-        signature_algorithm=asn1.whole(tbs, signature),
-        issuer=asn1.whole(tbs, issuer),
-        not_before=_time(asn1.whole(tbs, times[0])),
-        not_after=_time(asn1.whole(tbs, times[1])),
-        times_as_written=(asn1.whole(tbs, times[0]), asn1.whole(tbs, times[1])),
-        subject=asn1.whole(tbs, subject),
-        spki=asn1.whole(tbs, spki),
-        key_algorithm=key_algorithm_of(asn1.whole(tbs, key[0])),
-        public_key_bits=asn1.octets(tbs, key[1]),
+        signature_algorithm=signature,
+        issuer=issuer,
+        not_before=not_before,
+        not_after=not_after,
+        times_as_written=times_as_written,
+        subject=subject,
+        spki=spki,
+        key_algorithm=key_algorithm_of(key[0]),
+        public_key_bits=asn1.octets(key[1]),
         extensions=extensions,
         duplicates=duplicates,
         key_usage=_key_usage(usage.value) if usage else (),
@@ -85,15 +95,13 @@ def read(tbs: bytes) -> ToBeSigned:
     )
 
 
-def identifier(name: GeneralName) -> Identifier | None:
-    """The canonical identifier that `name` stands for; None when it is malformed or of a kind not issued here."""
+@lru_cache(maxsize=256)
+def read_subject(subject: bytes) -> Subject:
+    """What the DER Name says, for the lints that ask."""
     try:
-        if name.tag == 0x87:
-            return parse_ip_octets(name.octets)
-        parse = _TEXT_NAMES.get(name.tag)
-        return parse(name.octets.decode("latin-1")) if parse else None
-    except NameRefused:
-        return None
+        return Subject(read_attributes(subject)[1], None)
+    except (SubjectRefused, asn1.Malformed) as fault:
+        return Subject(None, str(fault))
 
 
 _VERSION_3: Final = bytes.fromhex("a003020102")
@@ -104,11 +112,11 @@ _key_usage: Final = lru_cache(maxsize=64)(oids.read_key_usage)
 _extended_key_usage: Final = lru_cache(maxsize=64)(oids.read_extended_key_usage)
 
 
-def _extensions(tbs: bytes, listed: asn1.Element) -> tuple[dict[str, Extension], tuple[str, ...]]:
+def _extensions(listed: bytes) -> tuple[dict[str, Extension], tuple[str, ...]]:
     found: dict[str, Extension] = {}
     duplicates: list[str] = []
-    for _, at, _, stop in asn1.children(tbs, listed):
-        kind, extension = _extension(tbs[at:stop])
+    for whole in asn1.children(listed, asn1.SEQUENCE):
+        kind, extension = _extension(whole)
         if kind in found:
             duplicates.append(kind)
         found[kind] = extension
@@ -117,20 +125,42 @@ def _extensions(tbs: bytes, listed: asn1.Element) -> tuple[dict[str, Extension],
 
 @lru_cache(maxsize=256)
 def _extension(whole: bytes) -> tuple[str, Extension]:
-    parts = asn1.children(whole, asn1.only(whole, asn1.SEQUENCE))
+    parts = asn1.children(whole, asn1.SEQUENCE)
     critical = len(parts) == 3
-    if len(parts) not in (2, 3) or (critical and asn1.whole(whole, parts[1]) != b"\x01\x01\xff"):
+    if len(parts) not in (2, 3) or (critical and parts[1] != b"\x01\x01\xff"):
         raise asn1.Malformed("an extension that is not encoded as RFC 5280 4.1 says")
-    kind = asn1.dotted(asn1.content(whole, parts[0], asn1.OBJECT_IDENTIFIER))
-    return kind, Extension(critical, asn1.content(whole, parts[-1], asn1.OCTET_STRING))
+    kind = asn1.dotted(asn1.content(parts[0], asn1.OBJECT_IDENTIFIER))
+    return kind, Extension(critical, asn1.content(parts[-1], asn1.OCTET_STRING))
 
 
 def _general_names(value: bytes) -> tuple[GeneralName, ...]:
-    listed = asn1.children(value, asn1.only(value, asn1.SEQUENCE))
-    return tuple([GeneralName(name.tag, value[name.start : name.stop]) for name in listed])
+    names = []
+    for name in asn1.children(value, asn1.SEQUENCE):
+        tag = name[0]
+        octets = asn1.content(name, tag)
+        names.append(GeneralName(tag, octets, _identifier(tag, octets)))
+    return tuple(names)
+
+
+def _identifier(tag: int, octets: bytes) -> Identifier | None:
+    try:
+        if tag == 0x87:
+            return parse_ip_octets(octets)
+        parse = _TEXT_NAMES.get(tag)
+        return parse(octets.decode("latin-1")) if parse else None
+    except NameRefused:
+        return None
 
 
 @lru_cache(maxsize=64)  # under load, many certificates begin in the same second
+def _validity(validity: bytes) -> tuple[datetime, datetime, tuple[bytes, bytes]]:
+    """notBefore, notAfter, and both as they are written."""
+    times = asn1.children(validity, asn1.SEQUENCE)
+    if len(times) != 2:
+        raise asn1.Malformed("not the parts of RFC 5280 4.1")
+    return _time(times[0]), _time(times[1]), (times[0], times[1])
+
+
 def _time(written: bytes) -> datetime:
     """UTCTime or GeneralizedTime in the one form that RFC 5280 4.1.2.5 allows each."""
     digits = written[2:-1]

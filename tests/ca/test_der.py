@@ -14,7 +14,7 @@ ARCS = st.lists(st.integers(0, 2**70), min_size=1, max_size=8)
 @given(st.binary(max_size=70_000))
 def test_what_is_written_is_read_back(body: bytes) -> None:
     written = der.octet_string(body)
-    assert asn1.content(written, asn1.only(written, asn1.OCTET_STRING), asn1.OCTET_STRING) == body
+    assert asn1.content(written, asn1.OCTET_STRING) == body
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_lengths_are_minimal(length: int, head: str) -> None:
 @given(st.integers(0, 2**160))
 def test_integers(value: int) -> None:
     written = der.integer(value)
-    assert asn1.unsigned(written[asn1.only(written, asn1.INTEGER).start :]) == value
+    assert asn1.unsigned(asn1.content(written, asn1.INTEGER)) == value
 
 
 def test_negative_integers_are_refused() -> None:

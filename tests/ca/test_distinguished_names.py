@@ -1,6 +1,7 @@
 """Subjects are decoded, checked and written anew."""
 
 import pytest
+from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from ca import asn1, der
@@ -9,7 +10,7 @@ from tests.ca.factories import raw_name
 
 
 def read(name: bytes) -> tuple[bytes, str | None]:
-    found, common_name = read_name(name, asn1.only(name, asn1.SEQUENCE))
+    found, common_name = read_name(name)
     return found.public_bytes(), common_name
 
 
@@ -71,7 +72,7 @@ def test_attributes_keep_their_order_and_types() -> None:
         der.tlv(0x31, attribute("2.5.4.10", b"Org")),
         der.tlv(0x31, attribute("2.5.4.3", b"x")),
     )
-    found, common_name = read_name(name, asn1.only(name, asn1.SEQUENCE))
+    found, common_name = read_name(name)
     assert [one.oid for one in found] == [
         NameOID.COUNTRY_NAME,
         NameOID.ORGANIZATION_NAME,
@@ -95,6 +96,21 @@ def test_the_same_attribute_twice_in_one_place() -> None:
         read(der.sequence(der.tlv(0x31, attribute("2.5.4.11", b"a") * 2)))
 
 
+def test_a_type_that_cannot_be_written_again() -> None:
+    long = der.tlv(0x06, b"\x2a" + b"\xff" * 20 + b"\x01")
+    with pytest.raises(SubjectRefused, match="is too long"):
+        read(der.sequence(der.tlv(0x31, der.sequence(long, der.tlv(0x0C, b"a")))))
+
+
+def test_a_builder_that_is_stricter_than_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    def picky(_oid: object, _text: str) -> None:
+        raise ValueError("not today")
+
+    monkeypatch.setattr(x509, "NameAttribute", picky)
+    with pytest.raises(SubjectRefused, match="written anew"):
+        read(raw_name(0x0C, b"a"))
+
+
 def test_too_many_attributes() -> None:
     with pytest.raises(SubjectRefused, match="more than 32"):
         read(der.sequence(*[der.tlv(0x31, attribute("2.5.4.11", b"%d" % i)) for i in range(33)]))
@@ -113,4 +129,4 @@ def test_too_many_attributes() -> None:
 )
 def test_what_is_no_name(name: bytes) -> None:
     with pytest.raises(asn1.Malformed):
-        read_name(name, asn1.element(name, 0, len(name)))
+        read_name(name)

@@ -1,6 +1,6 @@
 """Only extensions that this authority means to write; anything else got in by mistake."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Final
 
 from ca import oids
@@ -22,6 +22,7 @@ _KNOWN: Final = frozenset(
 )
 
 
-def check(tbs: ToBeSigned, _issuer: Issuer) -> Iterator[str]:
-    if not tbs.extensions.keys() <= _KNOWN:
-        yield f"unknown extensions: {', '.join(sorted(tbs.extensions.keys() - _KNOWN))}"
+def check(tbs: ToBeSigned, _issuer: Issuer) -> Sequence[str]:
+    if tbs.extensions.keys() <= _KNOWN:
+        return ()
+    return [f"unknown extensions: {', '.join(sorted(tbs.extensions.keys() - _KNOWN))}"]

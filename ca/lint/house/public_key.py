@@ -1,6 +1,6 @@
 """The key is of a kind this authority works with, written in its canonical form; RSA moduli have 2048 bits and more."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Final
 
 from ca import asn1
@@ -20,21 +20,19 @@ _SIZES: Final = {
 }
 
 
-def check(tbs: ToBeSigned, _issuer: Issuer) -> Iterator[str]:
+def check(tbs: ToBeSigned, _issuer: Issuer) -> Sequence[str]:
     algorithm, octets = tbs.key_algorithm, len(tbs.public_key_bits)
     if algorithm is None:
-        yield "the algorithm of the public key is unknown"
-    elif algorithm is KeyAlgorithm.RSA:
-        if _modulus_bits(tbs.public_key_bits) < 2048:
-            yield "the RSA key has less than 2048 bits"
-    elif octets != _SIZES[algorithm]:
-        yield f"the public key is not one of algorithm {algorithm}"
+        return ["the algorithm of the public key is unknown"]
+    if algorithm is KeyAlgorithm.RSA:
+        return ["the RSA key has less than 2048 bits"] if _modulus_bits(tbs.public_key_bits) < 2048 else ()
+    return () if octets == _SIZES[algorithm] else [f"the public key is not one of algorithm {algorithm}"]
 
 
 def _modulus_bits(key: bytes) -> int:
     """The size of the modulus in an RSAPublicKey (RFC 8017 A.1.1); 0 when there is none."""
     try:
-        modulus, _exponent = asn1.children(key, asn1.only(key, asn1.SEQUENCE))
-        return asn1.unsigned(asn1.content(key, modulus, asn1.INTEGER)).bit_length()
+        modulus, _exponent = asn1.children(key, asn1.SEQUENCE)
+        return asn1.unsigned(asn1.content(modulus, asn1.INTEGER)).bit_length()
     except ValueError:
         return 0

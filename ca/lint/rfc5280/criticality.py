@@ -4,7 +4,7 @@ subjectAltName is critical exactly when the subject is empty (4.2.1.6); extended
 time stamping (RFC 3161 2.3); the TLS feature need not be (RFC 7633 4.1).
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Final
 
 from ca import oids
@@ -14,13 +14,15 @@ from ca.lint.tbs import ToBeSigned
 _ALWAYS: Final = frozenset({oids.KEY_USAGE, oids.BASIC_CONSTRAINTS})
 
 
-def check(tbs: ToBeSigned, _issuer: Issuer) -> Iterator[str]:
-    for kind, extension in tbs.extensions.items():
+def check(tbs: ToBeSigned, _issuer: Issuer) -> Sequence[str]:
+    faults = []
+    for kind, (critical, _) in tbs.extensions.items():
         if kind == oids.SUBJECT_ALT_NAME:
-            critical = tbs.subject == b"\x30\x00"
+            demanded = tbs.subject == b"\x30\x00"
         elif kind == oids.EXTENDED_KEY_USAGE:
-            critical = "timeStamping" in tbs.extended_key_usage
+            demanded = "timeStamping" in tbs.extended_key_usage
         else:
-            critical = kind in _ALWAYS
-        if extension.critical != critical:
-            yield f"the extension {kind} is {'not ' if critical else ''}critical"
+            demanded = kind in _ALWAYS
+        if critical != demanded:
+            faults.append(f"the extension {kind} is {'not ' if demanded else ''}critical")
+    return faults

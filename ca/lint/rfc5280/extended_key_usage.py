@@ -1,6 +1,7 @@
 """4.2.1.12: every purpose can be served with the key usage; time stamping stands alone (RFC 3161 2.3)."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from ca.certificate import Issuer
@@ -18,13 +19,19 @@ _NEEDS: Final = {
 }
 
 
-def check(tbs: ToBeSigned, _issuer: Issuer) -> Iterator[str]:
-    purposes = tbs.extended_key_usage
+def check(tbs: ToBeSigned, _issuer: Issuer) -> Sequence[str]:
+    return _faults(tbs.extended_key_usage, tbs.key_usage)
+
+
+@lru_cache(maxsize=64)  # a profile writes the same into all its certificates
+def _faults(purposes: tuple[str, ...], key_usage: tuple[str, ...]) -> Sequence[str]:
+    faults = []
     for purpose in purposes:
         needs = _NEEDS.get(purpose)
-        if needs is not None and needs.isdisjoint(tbs.key_usage):
-            yield f"{purpose} needs one of the key usages {', '.join(sorted(needs))}"
+        if needs is not None and needs.isdisjoint(key_usage):
+            faults.append(f"{purpose} needs one of the key usages {', '.join(sorted(needs))}")
     if len(set(purposes)) != len(purposes):
-        yield "a purpose is there twice"
+        faults.append("a purpose is there twice")
     if "timeStamping" in purposes and len(purposes) > 1:
-        yield "timeStamping stands alone"
+        faults.append("timeStamping stands alone")
+    return tuple(faults)

@@ -3,7 +3,8 @@
 RSA: RFC 3279 2.3.1. Curves: RFC 5480 3 and RFC 8813. Ed25519: RFC 9295. ML-DSA: RFC 9881 5.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from ca.certificate import Issuer
@@ -21,13 +22,17 @@ _POSSIBLE: Final = {
 _DIRECTIONS: Final = frozenset({"encipherOnly", "decipherOnly"})
 
 
-def check(tbs: ToBeSigned, _issuer: Issuer) -> Iterator[str]:
-    usage = tbs.key_usage
-    if not usage:
-        yield "there is no key usage"
-    possible = _POSSIBLE.get(tbs.key_algorithm, _SIGNING) if tbs.key_algorithm else _SIGNING
-    for name in usage:
-        if name not in possible:
-            yield f"a key of algorithm {tbs.key_algorithm} cannot be used for {name}"
+def check(tbs: ToBeSigned, _issuer: Issuer) -> Sequence[str]:
+    return _faults(tbs.key_usage, tbs.key_algorithm)
+
+
+@lru_cache(maxsize=64)  # a profile writes the same into all its certificates
+def _faults(usage: tuple[str, ...], algorithm: KeyAlgorithm | None) -> Sequence[str]:
+    faults = [] if usage else ["there is no key usage"]
+    possible = _POSSIBLE.get(algorithm, _SIGNING) if algorithm else _SIGNING
+    faults += [
+        f"a key of algorithm {algorithm} cannot be used for {name}" for name in usage if name not in possible
+    ]
     if "keyAgreement" not in usage and not _DIRECTIONS.isdisjoint(usage):
-        yield "encipherOnly and decipherOnly mean nothing without keyAgreement"
+        faults.append("encipherOnly and decipherOnly mean nothing without keyAgreement")
+    return tuple(faults)

@@ -3,13 +3,14 @@
 A certificate outside them would be refused by every relying party that looks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from ca.certificate import Issuer
 from ca.lint.tbs import ToBeSigned
 from ca.name_constraints import violations
 
 
-def check(tbs: ToBeSigned, issuer: Issuer) -> Iterator[str]:
-    if issuer.name_constraints:
-        yield from violations(tbs.subject, tbs.names, issuer.name_constraints)
+def check(tbs: ToBeSigned, issuer: Issuer) -> Sequence[str]:
+    if not issuer.name_constraints:
+        return ()
+    return list(violations(tbs.subject, tbs.names, issuer.name_constraints))
