@@ -35,6 +35,8 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cache_size = -65536",
+    # A savepoint keeps what pages were before; in a file that was half of everything written for an order.
+    "PRAGMA temp_store = MEMORY",
 )
 # What the file or the machine is to blame for, not the statement.
 _STORAGE_CODES: Final = frozenset(
