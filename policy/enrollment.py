@@ -27,11 +27,12 @@ from store.audit import AuditEvent
 from store.clock import Millis, after, to_datetime, to_millis
 from store.database import Transaction
 from store.ids import ApprovalId, JobId, PrincipalId, ProfileName, RequestId, new_id
+from store.json_text import encoder
 from store.records import Approval, ApprovalStatus, Job, JobKind, JobStatus, ProfileVersion, Request
 
 # The worker reads again what the front end has just read: the same bytes are the same request.
 read_csr: Final = lru_cache(maxsize=256)(parse_csr)
-_encode: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+_encode: Final = encoder(sort_keys=True)
 _SUPERSEDED: Final = "a later request of the same requester for the same names took its place"
 
 

@@ -1,6 +1,5 @@
 """The record of who did what: appended in the transaction of the deed, chained, never changed."""
 
-import json
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
@@ -10,11 +9,12 @@ from sqlalchemy import BigInteger, bindparam, select, tuple_
 from store.chain import genesis, link
 from store.clock import Millis
 from store.database import Transaction
+from store.json_text import encoder
 from store.records import AuditRow
 from store.schema import audit
 from store.statements import Statement, columns_of, insert_row
 
-_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_encode: Final = encoder(ascii_only=False)
 _INSERT: Final = insert_row(audit)
 _PAGE: Final = 1000
 _WALK: Final = Statement(

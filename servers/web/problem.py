@@ -4,20 +4,19 @@
 stand in `servers.acme.problems`; everything that has no type of its own is `about:blank` and says only its status.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
 from servers.web.strict_json import JsonObject, JsonValue
+from store.json_text import encoder
 
 MEDIA_TYPE: Final = (
     "application/problem+json"  # exactly this, with no charset: some clients compare the string
 )
 MAX_DETAIL: Final = 2000  # characters
-# json.dumps with arguments would make an encoder each time
-_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_encode: Final = encoder(ascii_only=False)
 _STANDARD_MEMBERS: Final = frozenset({"type", "title", "status", "detail", "instance"})
 
 
