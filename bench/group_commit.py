@@ -4,7 +4,7 @@
 
 Each unit adds one row of about 700 octets and one line of the record, durably (WAL, synchronous FULL). By hand and
 on the bare driver as many units are committed together as there are callers, which is the best that group commit can
-do. By hand is the same code without queue, savepoint, futures and thread: the difference is what group commit itself
+do. By hand is the same code without queue, futures and thread: the difference is what group commit itself
 costs. Rounds alternate and the best of each is told: CPU is that of the whole process, wall time includes the disk.
 """
 

@@ -35,7 +35,7 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cache_size = -65536",
-    # A savepoint keeps what pages were before; in a file that was half of everything written for an order.
+    # Where a statement may be undone, SQLite keeps what pages were before; in a file that was half of all writing.
     "PRAGMA temp_store = MEMORY",
 )
 # What the file or the machine is to blame for, not the statement.
@@ -57,31 +57,32 @@ _STORAGE_CODES: Final = frozenset(
 _STOPPED: Final = "the process is being stopped"
 
 _Asked = tuple[Work[Any], asyncio.Future[Any]]
+_Done = tuple[asyncio.Future[Any], Any, list[str]]  # whom to tell what, and the topics to announce
 
 
 class SqliteTransaction:
     """A transaction on one connection. Its coroutines never give way, so `run` can drive them by hand."""
 
-    __slots__ = ("_connection", "announced", "chain")
+    __slots__ = ("_cursor", "announced", "chain")
 
     def __init__(self, connection: sqlite3.Connection, chain: Chain) -> None:
-        self._connection = connection
+        self._cursor = connection.cursor()
         self.chain = chain
         self.announced: list[str] = []
 
     async def execute(self, statement: Statement, /, **values: Any) -> int:
-        sql, parameters = statement.bind(SQLITE, values)
-        return self._connection.execute(sql, parameters).rowcount
+        sql, arrange = statement.forms[SQLITE] or statement.compile(SQLITE)
+        return self._cursor.execute(sql, arrange(values)).rowcount
 
     async def one(self, statement: Statement, /, **values: Any) -> Row | None:
-        sql, parameters = statement.bind(SQLITE, values)
+        sql, arrange = statement.forms[SQLITE] or statement.compile(SQLITE)
         # fetchall, not fetchone: a statement left half-read would hold its snapshot open
-        rows = self._connection.execute(sql, parameters).fetchall()
+        rows = self._cursor.execute(sql, arrange(values)).fetchall()
         return rows[0] if rows else None
 
     async def all(self, statement: Statement, /, **values: Any) -> list[Row]:
-        sql, parameters = statement.bind(SQLITE, values)
-        return self._connection.execute(sql, parameters).fetchall()
+        sql, arrange = statement.forms[SQLITE] or statement.compile(SQLITE)
+        return self._cursor.execute(sql, arrange(values)).fetchall()
 
     def announce(self, topic: str) -> None:
         self.announced.append(topic)
@@ -93,14 +94,16 @@ class _Single(SqliteTransaction):
     __slots__ = ()
 
     async def one(self, statement: Statement, /, **values: Any) -> Row | None:
-        try:
-            return await super().one(statement, **values)
-        except sqlite3.Error as error:
-            raise _told(error) from error
+        rows = self._rows(statement, values)
+        return rows[0] if rows else None
 
     async def all(self, statement: Statement, /, **values: Any) -> list[Row]:
+        return self._rows(statement, values)
+
+    def _rows(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
+        sql, arrange = statement.forms[SQLITE] or statement.compile(SQLITE)
         try:
-            return await super().all(statement, **values)
+            return self._cursor.execute(sql, arrange(values)).fetchall()
         except sqlite3.Error as error:
             raise _told(error) from error
 
@@ -234,13 +237,8 @@ class SqliteDatabase:
     async def _run_batch(self, batch: list[_Asked]) -> None:
         loop = asyncio.get_running_loop()
         mark = self._chain.mark()
-        done: list[tuple[asyncio.Future[Any], Any]] = []
-        announced: list[str] = []
         try:
-            await self._begin(loop)
-            for asked in batch:
-                if not asked[1].done():
-                    self._run_one(asked, done, announced, alone=len(batch) == 1)
+            done = await self._carry_out(loop, batch)
             if done:
                 await loop.run_in_executor(self._thread, self._writer.execute, "COMMIT")
             elif self._writer.in_transaction:
@@ -255,11 +253,28 @@ class SqliteDatabase:
             self._abandon()
             self._chain = Chain.start()
             raise
-        for future, result in done:
+        for future, result, _ in done:
             if not future.done():
                 future.set_result(result)
-        for topic in announced:
-            self.signals.send(topic)
+        for _, _, announced in done:
+            for topic in announced:
+                self.signals.send(topic)
+
+    async def _carry_out(self, loop: asyncio.AbstractEventLoop, batch: list[_Asked]) -> list[_Done]:
+        """Begin a transaction and run every unit of `batch` in it; what there is to tell after the commit.
+
+        A savepoint has SQLite copy every page that is changed under it. So there are none until a unit fails that
+        has changed something: then all are undone, and run again with a savepoint each.
+        """
+        mark = self._chain.mark()
+        await self._begin(loop)
+        done = self._run_units(batch, apart=False)
+        if done is None:
+            self._writer.execute("ROLLBACK")
+            self._chain.rewind(mark)
+            await self._begin(loop)
+            done = self._run_units(batch, apart=True)
+        return done or []
 
     async def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -282,36 +297,34 @@ class SqliteDatabase:
                 return
         raise StorageFailed(f"another process has held the database for {BUSY_SECONDS:g} seconds")
 
-    def _run_one(
-        self,
-        asked: _Asked,
-        done: list[tuple[asyncio.Future[Any], Any]],
-        announced: list[str],
-        *,
-        alone: bool,
-    ) -> None:
-        """One unit of work; if it raises, it alone is undone. Who is alone in the transaction needs no savepoint."""
-        work, future = asked
-        mark = self._chain.mark()
-        transaction = SqliteTransaction(self._writer, self._chain)
-        if not alone:
-            self._writer.execute("SAVEPOINT unit")
-        try:
-            result = run(work(transaction))
-        except (Exception, asyncio.CancelledError) as error:
-            told = _told(error)
-            if told is not error and isinstance(told, StorageFailed):
-                raise told from error  # no other unit of the batch would fare better
-            self._writer.execute("ROLLBACK" if alone else "ROLLBACK TO unit")
-            if not alone:
-                self._writer.execute("RELEASE unit")
-            self._chain.rewind(mark)
-            future.set_exception(told)
-            return
-        if not alone:
-            self._writer.execute("RELEASE unit")
-        done.append((future, result))
-        announced.extend(transaction.announced)
+    def _run_units(self, batch: list[_Asked], *, apart: bool) -> list[_Done] | None:
+        """Each unit of work in turn; if one raises, it alone is undone. None if that takes that they stand `apart`."""
+        writer, chain = self._writer, self._chain
+        done: list[_Done] = []
+        for work, future in batch:
+            if future.done():
+                continue
+            mark, changes = chain.mark(), writer.total_changes
+            transaction = SqliteTransaction(writer, chain)
+            if apart:
+                writer.execute("SAVEPOINT unit")
+            try:
+                result = run(work(transaction))
+            except (Exception, asyncio.CancelledError) as error:
+                told = _told(error)
+                if told is not error and isinstance(told, StorageFailed):
+                    raise told from error  # no other unit of the batch would fare better
+                if apart:
+                    writer.execute("ROLLBACK TO unit")
+                elif len(batch) > 1 and writer.total_changes != changes:
+                    return None
+                chain.rewind(mark)
+                future.set_exception(told)
+            else:
+                done.append((future, result, transaction.announced))
+            if apart:
+                writer.execute("RELEASE unit")
+        return done
 
     def _abandon(self) -> None:
         """Leave the transaction behind; a connection that cannot even do that is replaced."""

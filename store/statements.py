@@ -5,7 +5,8 @@ costs more than the database does (docs/performance.md). `Statement` keeps what 
 (one source for two dialects, columns that must exist) and leaves the rest out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import BindParameter, Table, bindparam, insert, literal, literal_column, select
@@ -19,6 +20,10 @@ POSTGRESQL: Final = 1
 _DIALECTS: Final[tuple[Dialect, Dialect]] = (sqlite_dialect(), asyncpg_dialect())  # type: ignore[no-untyped-call]
 
 
+Form = tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]
+"""A statement as one engine reads it: its text, and what puts named values into the order of its parameters."""
+
+
 class Statement:
     """One statement with named parameters; a name that is not given falls back to a literal's value.
 
@@ -26,42 +31,47 @@ class Statement:
     use an index over pending rows: PostgreSQL does without, SQLite compiles the statement anew at each execution.
     """
 
-    __slots__ = ("_clause", "_forms")
+    __slots__ = ("_clause", "forms")
 
     def __init__(self, clause: ClauseElement) -> None:
         self._clause = clause
-        self._forms: list[_Form | None] = [None, None]
+        self.forms: list[Form | None] = [None, None]
+        """By engine; None until `compile` was asked for it."""
+
+    def compile(self, engine: int) -> Form:
+        """The form for `engine`, to be kept."""
+        form = self.forms[engine] = _compile(self._clause, _DIALECTS[engine])
+        return form
 
     def bind(self, engine: int, values: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
         """The SQL text for `engine` and its parameters in order; KeyError names a missing one."""
-        form = self._forms[engine]
-        if form is None:
-            form = self._forms[engine] = _Form(self._clause, _DIALECTS[engine])
-        return form.sql, form.arrange(values)
+        sql, arrange = self.forms[engine] or self.compile(engine)
+        return sql, arrange(values)
 
     def __repr__(self) -> str:
         """The statement's text, never a value."""
         return f"Statement({str(self._clause)!r})"
 
 
-class _Form:
-    """A statement compiled for one engine."""
+def _compile(clause: ClauseElement, dialect: Dialect) -> Form:
+    spelt_out: Any = visitors.replacement_traverse(clause, {}, _spell_out)
+    compiled = spelt_out.compile(dialect=dialect)
+    required = {bind.key for bind in compiled.binds.values() if bind.required}
+    literals = {key: value for key, value in compiled.params.items() if key not in required}
+    arrange = _arrangement(tuple(compiled.positiontup or ()))
+    if literals:
+        return str(compiled), lambda values: arrange({**literals, **values})
+    return str(compiled), arrange
 
-    __slots__ = ("literals", "names", "sql")
 
-    def __init__(self, clause: ClauseElement, dialect: Dialect) -> None:
-        spelt_out: Any = visitors.replacement_traverse(clause, {}, _spell_out)
-        compiled = spelt_out.compile(dialect=dialect)
-        self.sql = str(compiled)
-        self.names: tuple[str, ...] = tuple(compiled.positiontup or ())
-        required = {bind.key for bind in compiled.binds.values() if bind.required}
-        self.literals = {key: value for key, value in compiled.params.items() if key not in required}
-
-    def arrange(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        if self.literals:
-            literals = self.literals
-            return tuple([values[n] if n in values else literals[n] for n in self.names])
-        return tuple([values[n] for n in self.names])
+def _arrangement(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """What picks the values of `names`. An itemgetter makes no Python call, but gives a tuple for two names or more."""
+    match names:
+        case ():
+            return lambda _: ()
+        case (name,):
+            return lambda values: (values[name],)
+    return itemgetter(*names)
 
 
 def _spell_out(element: Any, **_: Any) -> Any:

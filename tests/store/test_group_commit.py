@@ -5,14 +5,16 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from store import audit
+from store import audit, certificates
 from store import sqlite as engine
 from store.audit import AuditEvent
 from store.database import StorageFailed, Transaction
@@ -65,10 +67,91 @@ async def test_those_who_ask_during_a_commit_share_the_next(sqlite: SqliteDataba
     assert 20 <= seen.count("COMMIT") <= 60
 
 
-async def test_one_alone_needs_no_savepoint(sqlite: SqliteDatabase) -> None:
+async def test_no_savepoint_where_all_goes_well(sqlite: SqliteDatabase) -> None:
     seen = statements_of(sqlite)
-    await sqlite.write(putting("a"))
+    await asyncio.gather(*[sqlite.write(putting(str(number))) for number in range(5)])
+    assert seen.count("BEGIN IMMEDIATE") == 1
     assert not [sql for sql in seen if "unit" in sql]
+
+
+async def test_no_savepoint_for_one_that_fails_before_it_changes_anything(sqlite: SqliteDatabase) -> None:
+    async def refuse(tx: Transaction) -> None:
+        await certificates.blocked(tx, "a")
+        raise ValueError("refused")
+
+    seen = statements_of(sqlite)
+    outcomes = await asyncio.gather(
+        sqlite.write(putting("a")), sqlite.write(refuse), sqlite.write(putting("b")), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [str, ValueError, str]
+    assert seen.count("BEGIN IMMEDIATE") == 1
+    assert not [sql for sql in seen if "unit" in sql]
+    assert await is_there(sqlite, "a")
+    assert await is_there(sqlite, "b")
+
+
+async def test_one_that_fails_halfway_has_all_begun_again_with_savepoints(sqlite: SqliteDatabase) -> None:
+    runs: list[str] = []
+
+    async def record(tx: Transaction, subject: str) -> None:
+        runs.append(subject)
+        await audit.append(tx, NOW, "a", AuditEvent.CA_CREATED, subject)
+        tx.announce(subject)
+        if subject == "bad":
+            raise ValueError(subject)
+
+    seen = statements_of(sqlite)
+    with sqlite.signals.expect("good") as good, sqlite.signals.expect("bad") as bad:
+        outcomes = await asyncio.gather(
+            *[sqlite.write(partial(record, subject=subject)) for subject in ("good", "bad", "last")],
+            return_exceptions=True,
+        )
+        assert good.done()
+        assert not bad.done()
+    assert [type(outcome) for outcome in outcomes] == [type(None), ValueError, type(None)]
+    assert runs == ["good", "bad", "good", "bad", "last"]
+    assert [sql for sql in seen if "audit" not in sql] == [
+        *("BEGIN IMMEDIATE", "ROLLBACK", "BEGIN IMMEDIATE"),
+        *("SAVEPOINT unit", "RELEASE unit"),
+        *("SAVEPOINT unit", "ROLLBACK TO unit", "RELEASE unit"),
+        *("SAVEPOINT unit", "RELEASE unit", "COMMIT"),
+    ]
+    assert await sqlite.read(audit.verify) == 2
+    subjects = sqlite._reader.execute("SELECT subject FROM audit ORDER BY seq").fetchall()
+    assert subjects == [("good",), ("last",)]
+
+
+async def test_one_that_is_cancelled_between_two_runs_is_not_done(sqlite: SqliteDatabase) -> None:
+    """Begun again, it has to wait for another process's lock, and its caller goes away meanwhile."""
+    release = threading.Event()
+
+    async def fail(tx: Transaction) -> None:
+        await put(tx, "bad")
+        raise ValueError("bad")
+
+    def begin_late() -> None:
+        assert release.wait(5)
+        sqlite._writer.execute("BEGIN IMMEDIATE")
+
+    begin, begun = sqlite._begin, 0
+
+    async def begin_once(loop: asyncio.AbstractEventLoop) -> None:
+        nonlocal begun
+        begun += 1
+        await (begin(loop) if begun == 1 else loop.run_in_executor(None, begin_late))
+
+    sqlite._begin = begin_once  # type: ignore[method-assign]
+    cancelled = asyncio.ensure_future(sqlite.write(putting("a")))
+    others = [asyncio.ensure_future(sqlite.write(work)) for work in (fail, putting("b"))]
+    while begun < 2:
+        await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.sleep(0)
+    release.set()
+    outcomes = await asyncio.gather(cancelled, *others, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError, ValueError, str]
+    assert not await is_there(sqlite, "a")
+    assert await is_there(sqlite, "b")
 
 
 async def test_nobody_is_answered_before_the_commit(sqlite: SqliteDatabase, tmp_path: Path) -> None:
