@@ -24,16 +24,18 @@ def children(element: bytes, tag: int) -> list[bytes]:
     """The elements that fill `element` exactly, in order; it must be one element of `tag` and nothing more."""
     at, stop = _start(element, tag), len(element)
     found = []
-    while at < stop:
-        # The short form without a call: nearly every element of a certificate has it.
-        if at + 2 <= stop and (length := element[at + 1]) < 0x80 and element[at] & 0x1F != 0x1F:
-            end = at + 2 + length
-        else:
-            end = _header(element, at)[1]
-        if end > stop:
-            raise Malformed(_TOO_EARLY)
-        found.append(element[at:end])
-        at = end
+    try:
+        while at < stop:
+            # The short form without a call: nearly every element of a certificate has it.
+            end = at + 2 + element[at + 1]
+            if element[at + 1] >= 0x80 or element[at] & 0x1F == 0x1F:
+                end = _header(element, at)[1]
+            found.append(element[at:end])
+            at = end
+    except IndexError:
+        raise Malformed(_TOO_EARLY) from None
+    if at != stop:
+        raise Malformed(_TOO_EARLY)
     return found
 
 
@@ -82,7 +84,7 @@ def _header(data: bytes, at: int) -> tuple[int, int]:
         if start > len(data):
             raise Malformed(_TOO_EARLY)
         length = int.from_bytes(data[at + 2 : start], "big")
-        if length < 0x80 or length >> (8 * (octets - 1)) == 0:
+        if length < 0x80 or data[at + 2] == 0:
             raise Malformed("a length that is not in its shortest form")
     return start, start + length
 

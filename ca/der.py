@@ -17,9 +17,9 @@ def tlv(tag: int, content: bytes) -> bytes:
     """One element: identifier octet `tag`, minimal definite length, content."""
     length = len(content)
     if length < _SHORT:
-        return bytes((tag, length)) + content
+        return b"%c%c%b" % (tag, length, content)
     octets = (length.bit_length() + 7) // 8
-    return bytes((tag, _SHORT | octets)) + length.to_bytes(octets, "big") + content
+    return b"%c%c%b%b" % (tag, _SHORT | octets, length.to_bytes(octets, "big"), content)
 
 
 def sequence(*parts: bytes) -> bytes:

@@ -6,7 +6,9 @@ whole left-most label, RFC 9525 6.3), IP addresses the text of RFC 5952, mail ad
 """
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
@@ -58,6 +60,8 @@ def parse_identifier(type: str, value: str) -> Identifier:  # noqa: A002 - the R
     return parser(value)
 
 
+# Kept because an order, its authorizations, its request and its certificate all have the same names.
+@lru_cache(maxsize=1024)
 def parse_dns(value: str) -> Identifier:
     """A DNS name, with or without a wildcard label; a single label is a name too (local networks have them)."""
     name = value.lower() if value.isascii() else value
@@ -129,7 +133,7 @@ def parse_uri(value: str) -> Identifier:
     return Identifier(IdentifierType.URI, f"{scheme}:{rest}")
 
 
-_PARSERS: Final = {
+_PARSERS: Final[dict[str, Callable[[str], Identifier]]] = {
     IdentifierType.DNS.value: parse_dns,
     IdentifierType.IP.value: parse_ip,
     IdentifierType.EMAIL.value: parse_email,

@@ -13,7 +13,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from ca.keys.algorithms import describe
+from ca.keys.algorithms import KeyAlgorithm, describe
 
 RSA_MIN_BITS: Final = 2048
 RSA_MAX_BITS: Final = 8192
@@ -28,14 +28,18 @@ SMALL_PRIME_LIMIT: Final = 1 << 13
 
 def check_key(public_key: object) -> list[str]:
     """Why the key is weak, each reason in words; empty when nothing is known against it. Never raises."""
-    if isinstance(public_key, rsa.RSAPublicKey):
-        numbers = public_key.public_numbers()
-        return list(_rsa_faults(numbers.n, numbers.e))
     try:
-        describe(public_key)
+        algorithm = describe(public_key).algorithm
     except ValueError as unsupported:
         return [str(unsupported)]
-    if isinstance(public_key, ed25519.Ed25519PublicKey) and _has_small_order(public_key.public_bytes_raw()):
+    if algorithm is KeyAlgorithm.RSA and isinstance(public_key, rsa.RSAPublicKey):
+        numbers = public_key.public_numbers()
+        return list(_rsa_faults(numbers.n, numbers.e))
+    if (
+        algorithm is KeyAlgorithm.ED25519
+        and isinstance(public_key, ed25519.Ed25519PublicKey)
+        and _has_small_order(public_key.public_bytes_raw())
+    ):
         return ["the Ed25519 key has small order: anybody can sign with it"]
     return []
 

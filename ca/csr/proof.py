@@ -86,10 +86,10 @@ def verify(
 ) -> None:
     """Raise CsrRefused unless the request is signed by its own key with an algorithm that is still sound."""
     try:
-        if isinstance(public_key, ec.EllipticCurvePublicKey) and algorithm in _ECDSA_SIGNATURES:
+        if algorithm in _ECDSA_SIGNATURES and isinstance(public_key, ec.EllipticCurvePublicKey):
             public_key.verify(signature, signed, _ECDSA_SIGNATURES[algorithm])
             return
-        if isinstance(public_key, rsa.RSAPublicKey) and algorithm in _RSA_SIGNATURES:
+        if algorithm in _RSA_SIGNATURES and isinstance(public_key, rsa.RSAPublicKey):
             public_key.verify(signature, signed, _PKCS1, _RSA_SIGNATURES[algorithm])
             return
     except (InvalidSignature, ValueError):

@@ -53,9 +53,9 @@ class KeyDescription(NamedTuple):
 
 
 _CURVES: Final = {
-    "secp256r1": KeyAlgorithm.P256,
-    "secp384r1": KeyAlgorithm.P384,
-    "secp521r1": KeyAlgorithm.P521,
+    "secp256r1": KeyDescription(KeyAlgorithm.P256, 256),
+    "secp384r1": KeyDescription(KeyAlgorithm.P384, 384),
+    "secp521r1": KeyDescription(KeyAlgorithm.P521, 521),
 }
 _HASHES: Final[dict[KeyAlgorithm, hashes.HashAlgorithm]] = {
     KeyAlgorithm.RSA: hashes.SHA256(),
@@ -64,7 +64,7 @@ _HASHES: Final[dict[KeyAlgorithm, hashes.HashAlgorithm]] = {
     KeyAlgorithm.P521: hashes.SHA512(),
 }
 _PKCS1: Final = padding.PKCS1v15()
-_ECDSA: Final = {name: ec.ECDSA(_HASHES[name]) for name in _CURVES.values()}
+_ECDSA: Final = {curve.algorithm: ec.ECDSA(_HASHES[curve.algorithm]) for curve in _CURVES.values()}
 _SIGNATURE_ALGORITHMS: Final[dict[KeyAlgorithm, bytes]] = {
     KeyAlgorithm.RSA: der.sequence(der.oid("1.2.840.113549.1.1.11"), der.NULL),
     KeyAlgorithm.P256: der.sequence(der.oid("1.2.840.10045.4.3.2")),
@@ -97,10 +97,11 @@ def key_algorithm_of(identifier: bytes) -> KeyAlgorithm | None:
 def describe(public_key: object) -> KeyDescription:
     """What kind of key this is and its size; ValueError for a kind this authority does not work with."""
     if isinstance(public_key, ec.EllipticCurvePublicKey):
-        curve = _CURVES.get(public_key.curve.name)
+        name = public_key.curve.name
+        curve = _CURVES.get(name)
         if curve is None:
-            raise ValueError(f"the curve {public_key.curve.name} is not supported")
-        return KeyDescription(curve, public_key.curve.key_size)
+            raise ValueError(f"the curve {name} is not supported")
+        return curve
     if isinstance(public_key, rsa.RSAPublicKey):
         return KeyDescription(KeyAlgorithm.RSA, public_key.key_size)
     if isinstance(public_key, ed25519.Ed25519PublicKey):

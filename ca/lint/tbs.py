@@ -1,5 +1,6 @@
 """A TBSCertificate as lints read it: taken apart from its octets, extension values left as they are."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -105,7 +106,11 @@ def read_subject(subject: bytes) -> Subject:
 
 
 _VERSION_3: Final = bytes.fromhex("a003020102")
-_TEXT_NAMES: Final = {0x81: parse_email, 0x82: parse_dns, 0x86: parse_uri}
+_TEXT_NAMES: Final[dict[int, Callable[[str], Identifier]]] = {
+    0x81: parse_email,
+    0x82: parse_dns,
+    0x86: parse_uri,
+}
 
 # Most extensions of an authority are the same in all its certificates: reading each of them once is enough.
 _key_usage: Final = lru_cache(maxsize=64)(oids.read_key_usage)
