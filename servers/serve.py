@@ -6,8 +6,8 @@ drain      nobody is accepted, requests under way are answered, then worker and 
 """
 
 import asyncio
-import gc
 import errno
+import gc
 import os
 import signal
 import socket
