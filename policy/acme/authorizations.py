@@ -18,7 +18,7 @@ import structlog
 from ca.names import Identifier, IdentifierType
 from policy import rate_limits
 from policy.acme.limits import AcmeLimits, bucket_of_name
-from policy.acme.order_view import named, standing
+from policy.acme.order_view import methods_of, named, standing
 from policy.acme.refusals import AuthorizationEnded, NotAllowed, NotFound
 from policy.enrollment import withdraw
 from policy.profile_cache import ProfileCache
@@ -80,7 +80,7 @@ async def deactivate(
 
 def check_offered(authorization: Authorization, method: str) -> None:
     """Raise NotFound unless the authorization offers this challenge."""
-    if method not in json.loads(authorization.methods):
+    if method not in methods_of(authorization):
         raise NotFound("there is no such challenge")
 
 

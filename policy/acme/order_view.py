@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from ca.names import Identifier, IdentifierType
 from policy.approvals import usable
@@ -92,7 +93,12 @@ def standing(authorization: Authorization, now: Millis) -> AuthorizationStatus:
 
 def identifiers_of(order: Order) -> tuple[Identifier, ...]:
     """The order's identifiers, in the order in which they were asked for."""
-    return tuple(Identifier(IdentifierType(type_), value) for type_, value in json.loads(order.identifiers))
+    return _identifiers(order.identifiers)
+
+
+def methods_of(authorization: Authorization) -> tuple[str, ...]:
+    """The challenges that the authorization offers."""
+    return _methods(authorization.methods)
 
 
 def named(authorization: Authorization) -> str:
@@ -109,6 +115,16 @@ def why_not_ready(seen: OrderView) -> str:
             return f"the order is invalid: {seen.detail}"
         case _:
             return f"the order has been finalized already and is {seen.status}: look at the order again"
+
+
+@lru_cache(maxsize=1024)  # the requests of an order ask for the same ones again and again
+def _identifiers(text: str) -> tuple[Identifier, ...]:
+    return tuple(Identifier(IdentifierType(type_), value) for type_, value in json.loads(text))
+
+
+@lru_cache(maxsize=64)
+def _methods(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 def _with_job(

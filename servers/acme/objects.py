@@ -2,11 +2,12 @@
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-from policy.acme.order_view import Ending, OrderStatus, OrderView, identifiers_of, named, standing
+from policy.acme.order_view import Ending, OrderStatus, OrderView, identifiers_of, methods_of, named, standing
 from policy.validation import Problem as ValidationProblem
 from servers.acme.problems import AcmeProblem, ProblemType, Subproblem
 from servers.acme.urls import Urls
@@ -31,7 +32,7 @@ _GOOD: Final = (AuthorizationStatus.PENDING, AuthorizationStatus.VALID)
 @lru_cache(maxsize=1024)
 def timestamp(moment: Millis) -> str:
     """RFC 3339, UTC, whole seconds."""
-    return to_datetime(moment).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return to_datetime(moment).isoformat()[:19] + "Z"
 
 
 def parse_timestamp(text: str) -> datetime:
@@ -58,10 +59,10 @@ def account_object(urls: Urls, account: Account, binding: JsonValue = None) -> J
 def order_object(urls: Urls, seen: OrderView, now: Millis) -> JsonObject:
     """RFC 8555 section 7.1.3. `certificate` stands there exactly when it can be downloaded."""
     order = seen.order
-    body: JsonObject = {"status": seen.status.value}
+    body: JsonObject = {"status": seen.status}
     if seen.expires_at is not None:
         body["expires"] = timestamp(seen.expires_at)
-    body["identifiers"] = [{"type": i.type.value, "value": i.value} for i in identifiers_of(order)]
+    body["identifiers"] = [{"type": i.type, "value": i.value} for i in identifiers_of(order)]
     if order.not_before is not None:
         body["notBefore"] = timestamp(order.not_before)
     if order.not_after is not None:
@@ -99,7 +100,7 @@ def authorization_object(urls: Urls, authorization: Authorization, now: Millis) 
     status = standing(authorization, now)
     body: JsonObject = {
         "identifier": {"type": authorization.type, "value": authorization.value},
-        "status": status.value,
+        "status": status,
         "expires": timestamp(authorization.expires_at),
         "challenges": [challenge_object(urls, authorization, m) for m in _shown_methods(authorization)],
     }
@@ -132,12 +133,12 @@ def _challenge_status(authorization: Authorization, method: str) -> str:
     return "invalid" if authorization.status is AuthorizationStatus.INVALID else "processing"
 
 
-def _shown_methods(authorization: Authorization) -> list[str]:
+def _shown_methods(authorization: Authorization) -> Sequence[str]:
     """All that are offered; once ended, the one that was tried (RFC 8555 section 7.1.4)."""
-    methods: list[str] = json.loads(authorization.methods)
+    methods = methods_of(authorization)
     if authorization.status is AuthorizationStatus.PENDING and authorization.attempt is None:
         return methods
     if authorization.attempt is not None:
-        return [authorization.attempt]
+        return (authorization.attempt,)
     # Valid without an attempt: the profile trusts the account. Clients look for one challenge all the same.
     return methods[:1] if authorization.status is AuthorizationStatus.VALID else methods

@@ -2,11 +2,13 @@
 
 import base64
 import hmac
+import itertools
 import json
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 from josepy.jwa import JWASignature
 from josepy.jwk import JWK, JWKEC, JWKRSA, JWKOct
@@ -20,6 +22,7 @@ from servers.acme.jws import (
     SIGNATURE_ALGORITHMS,
     SignedRequest,
     check_url,
+    dss_signature,
     parse,
     parse_binding,
     parse_key_change,
@@ -310,6 +313,15 @@ class TestSignature:
         verify(parse(compact(members)), load_public_jwk(by.jwk))
         with pytest.raises(BadSignature, match="octets"):
             verify(parse(compact(members | {"signature": b64(raw[:66] + raw[67:])})), load_public_jwk(by.jwk))
+
+    @pytest.mark.parametrize("octets", [32, 48, 66])
+    def test_the_der_of_r_and_s_is_the_library_s(self, octets: int) -> None:
+        """With the fewest octets and no minus sign; two of 66 octets take a length of two octets."""
+        top = 256**octets
+        numbers = [0, 1, 127, 128, 255, 256, top // 256 - 1, top // 2 - 1, top // 2, top - 1]
+        for r, s in itertools.product(numbers, repeat=2):
+            raw = r.to_bytes(octets, "big") + s.to_bytes(octets, "big")
+            assert dss_signature(raw, octets) == encode_dss_signature(r, s)
 
     def test_a_der_signature_is_not_a_jws_signature(self) -> None:
         """RFC 7518 section 3.4 wants r and s bare."""
