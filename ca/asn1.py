@@ -22,11 +22,12 @@ class Malformed(ValueError):
 
 def children(element: bytes, tag: int) -> list[bytes]:
     """The elements that fill `element` exactly, in order; it must be one element of `tag` and nothing more."""
-    at, stop = _start(element, tag), len(element)
+    stop = len(element)
+    # Short forms without a call, here and below: nearly every element of a certificate has one.
+    at = 2 if 2 <= stop < _LONG and element[1] == stop - 2 and element[0] == tag else _start(element, tag)
     found = []
     try:
         while at < stop:
-            # The short form without a call: nearly every element of a certificate has it.
             end = at + 2 + element[at + 1]
             if element[at + 1] >= 0x80 or element[at] & 0x1F == 0x1F:
                 end = _header(element, at)[1]
@@ -41,29 +42,31 @@ def children(element: bytes, tag: int) -> list[bytes]:
 
 def content(element: bytes, tag: int) -> bytes:
     """The content octets of `element`, which must be one element of `tag` and nothing more."""
+    if 2 <= len(element) < _LONG and element[1] == len(element) - 2 and element[0] == tag:
+        return element[2:]
     return element[_start(element, tag) :]
 
 
 def octets(element: bytes) -> bytes:
     """The octets of a BIT STRING without unused bits: signatures and keys are such."""
-    start = _start(element, BIT_STRING)
-    if element[start : start + 1] != b"\x00":
+    body = content(element, BIT_STRING)
+    if body[:1] != b"\x00":
         raise Malformed("not a BIT STRING of whole octets")
-    return element[start + 1 :]
+    return body[1:]
 
+
+_LONG: Final = 2 + 0x80
+"""Elements of this size and more have the long form of length."""
 
 _TOO_EARLY: Final = "the encoding ends too early"
 
 
 def _start(element: bytes, tag: int) -> int:
     """Where the content of the one element of `tag` begins that `element` consists of."""
-    size = len(element)
-    if size >= 2 and element[0] == tag and element[1] == size - 2 < 0x80:
-        return 2
     start, end = _header(element, 0)
-    if end > size:
+    if end > len(element):
         raise Malformed(_TOO_EARLY)
-    if element[0] != tag or end != size:
+    if element[0] != tag or end != len(element):
         raise Malformed("not one element of the expected type")
     return start
 
