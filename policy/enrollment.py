@@ -16,6 +16,7 @@ from typing import Final
 from ca.csr import CertificateRequest, parse_csr
 from ca.names import Identifier, IdentifierType
 from policy.approvals import circle, usable
+from policy.hand import Hand, Taken
 from policy.jobs import first
 from policy.profile_cache import ProfileCache
 from policy.profile_gates import ApprovalCovers, ApprovalRules
@@ -60,11 +61,15 @@ class Enrollment:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The job that carries the request on, and whether it waits for people."""
+    """The job that carries the request on, and whether it waits for people.
+
+    `taken` if a worker has it already: to be begun once the transaction is durable.
+    """
 
     job_id: JobId
     status: JobStatus
     approval_id: ApprovalId | None
+    taken: Taken | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +86,18 @@ class Gate:
         self._profiles = cache
 
     async def submit(
-        self, tx: Transaction, requester: Requester, enrollment: Enrollment, now: Millis
+        self,
+        tx: Transaction,
+        requester: Requester,
+        enrollment: Enrollment,
+        now: Millis,
+        hand: Hand | None = None,
     ) -> Submitted | Refusal:
         """Judge the request by the profile version in force and make its job.
 
-        Raises ProfileUnreadable when the profile is gone or cannot be read: nothing is stored.
+        A job that needs nobody's approval is offered to `hand`; the other workers hear of it if there is none, or it
+        does not take it. Raises ProfileUnreadable when the profile is gone or cannot be read: nothing is stored.
+        NotTaken as `Hand.take` does.
         """
         version, profile = await self._profiles.held(tx, enrollment.profile)
         asked = IssuanceRequest(
@@ -99,7 +111,12 @@ class Gate:
         request = _pin(requester, enrollment, version, profile, decision.content, now)
         if not decision.needs_approval:
             await requests.insert(tx, request, requester.line)
-            return await _start(tx, request, requester, None, now)
+            started = await _start(tx, request, requester, None, now)
+            taken = None if hand is None else await hand.take(tx, started.job_id)
+            if taken is None:
+                tx.announce(jobs.JOBS_READY)
+                return started
+            return Submitted(started.job_id, started.status, None, taken)
         assert profile.approval is not None
         approval = await _covering(tx, request, now)
         asked_before = approval is not None
@@ -107,7 +124,10 @@ class Gate:
             approval = _question(request, profile.approval, now)
             await approvals.insert(tx, approval)
         await requests.insert(tx, request, requester.line)
-        return await _start(tx, request, requester, approval, now, asked_before=asked_before)
+        started = await _start(tx, request, requester, approval, now, asked_before=asked_before)
+        if started.status is JobStatus.PENDING:
+            tx.announce(jobs.JOBS_READY)
+        return started
 
 
 async def facts_of(tx: Transaction, profile: Profile, csr: CertificateRequest) -> Facts:

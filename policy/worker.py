@@ -2,7 +2,8 @@
 
 Nobody else in a running server imports `ca.signer`.
 
-    claim        pending -> running, one statement; makes the ClaimedJob
+    claim        pending -> running, one statement; makes the ClaimedJob. `take` makes it for one job
+                 in the transaction that submits it, `claim_and_prepare` for what waits
     prepare      the certificate is built again from the pinned request, and linted -> Ticket
     intent       what is about to be signed is durable, in the same commit as the claim
     sign         the key is used
@@ -25,6 +26,7 @@ from ca.csr import CsrRefused
 from ca.signer import Signer, SigningRefused, Ticket
 from policy.approvals import NotApproved, check_stands
 from policy.enrollment import facts_of, identifiers_from, read_csr
+from policy.hand import NotTaken
 from policy.jobs import LEASE, MAX_ATTEMPTS, backoff
 from policy.profile_cache import ProfileCache, ProfileUnreadable
 from policy.rules import CertificatePlan, IssuanceRequest, Permitted, evaluate
@@ -32,7 +34,7 @@ from store import approvals, audit, certificates, jobs, principals, requests
 from store.audit import AuditEvent
 from store.clock import Millis, after, to_datetime, to_millis
 from store.database import Database, StorageFailed, Transaction
-from store.ids import ApprovalId, IssuerName, Serial
+from store.ids import ApprovalId, IssuerName, JobId, Serial
 from store.jobs import JOBS_READY, ClaimedJob, LostClaim
 from store.records import Certificate, Intent, PrincipalKind, Request
 
@@ -68,6 +70,18 @@ class Signed:
     der: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What `Worker.take` has claimed and prepared."""
+
+    worker: "Worker"
+    prepared: Prepared
+
+    def begin(self) -> asyncio.Future[bool]:
+        """Have it signed and stored; whether it was. Only once the claim is durable."""
+        return self.worker.begin(self.prepared)
+
+
 class Worker:
     """Carries out issuing jobs with the keys that it was given."""
 
@@ -84,9 +98,13 @@ class Worker:
         self._profiles = cache
         self._name = name
         self._clock = clock
+        self._begun: set[asyncio.Future[bool]] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set, woken by new jobs and, for other processes' jobs, every second."""
+        """Work until `stopping` is set, woken by new jobs and, for other processes' jobs, every second.
+
+        Ends when what was begun has ended too.
+        """
         stopped = asyncio.ensure_future(stopping.wait())
         try:
             while not stopping.is_set():
@@ -106,6 +124,8 @@ class Worker:
                         await asyncio.wait(
                             waiting, timeout=_IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED
                         )
+            if self._begun:
+                await asyncio.wait(self._begun)
         finally:
             stopped.cancel()
 
@@ -129,6 +149,34 @@ class Worker:
             return len(claimed), [one for one in prepared if one is not None]
 
         return await self._database.write(work)
+
+    async def take(self, tx: Transaction, job_id: JobId) -> Taken | None:
+        """As `claim_and_prepare`, for one job, in the transaction that has just made it (`policy.hand`).
+
+        Raises NotTaken where `claim_and_prepare` would have broken off: the job is to be submitted all the same.
+        """
+        now = self._clock()
+        until = after(now, LEASE)
+        try:
+            claimed = await jobs.claim_at_once(tx, job_id, self._name, now, until)
+            prepared = None if claimed is None else await self._prepare_or_fail(tx, claimed, now, until)
+        except Exception as error:
+            raise NotTaken(repr(error)) from error
+        return None if prepared is None else Taken(self, prepared)
+
+    def begin(self, prepared: Prepared) -> asyncio.Future[bool]:
+        """Sign and store, whoever waits for it or not; whether there is a certificate now."""
+        task = asyncio.ensure_future(self._carry_on(prepared))
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        return task
+
+    async def _carry_on(self, prepared: Prepared) -> bool:
+        try:
+            return await self._sign_and_store(prepared)
+        except Exception as error:  # noqa: BLE001 - perhaps nobody waits; the lease runs out, and it is tried again
+            log.error("worker.broken", job=prepared.claimed.job_id, error=repr(error))
+            return False
 
     async def _prepare_or_fail(
         self, tx: Transaction, claimed: ClaimedJob, now: Millis, until: Millis
@@ -187,10 +235,9 @@ class Worker:
             raise CannotIssue("the issuer has changed since this certificate was first prepared: ask again")
         return Prepared(claimed, until, request, plan, csr.spki_sha256.hex(), intent, signer, ticket)
 
-    async def _sign_and_store(self, one: Prepared) -> None:
+    async def _sign_and_store(self, one: Prepared) -> bool:
         signed = await self.sign(one)
-        if signed is not None:
-            await self.store(signed)
+        return signed is not None and await self.store(signed)
 
     async def sign(self, one: Prepared) -> Signed | None:
         """Use the key; None if that failed (the job is tried again) or the lease has run out meanwhile."""
@@ -205,8 +252,8 @@ class Worker:
             await self._retry(one.claimed, "the signer did not answer")
             return None
 
-    async def store(self, signed: Signed) -> None:
-        """Make what was signed a certificate, unless the job was lost meanwhile."""
+    async def store(self, signed: Signed) -> bool:
+        """Make what was signed a certificate, unless the job was lost meanwhile; whether it is one."""
         # 5. Certificate, end of the job and record: all or nothing.
         one, now = signed.prepared, self._clock()
         certificate = _certificate(signed, now)
@@ -237,6 +284,9 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a guard of the database said no: never issue, never stop
             log.error("worker.store_refused", job=one.claimed.job_id, error=repr(error))
             await self._retry(one.claimed, "the database refused the certificate")
+        else:
+            return True
+        return False
 
     async def _retry(self, claimed: ClaimedJob, why: str) -> None:
         now = self._clock()

@@ -13,6 +13,7 @@ from aiohttp import web
 from cryptography import x509
 
 from policy.acme.authorizations import Attempts
+from policy.acme.finalizing import Finalizer
 from policy.enrollment import Gate
 from policy.profile_cache import ProfileCache
 from policy.signers import make_signers
@@ -123,8 +124,8 @@ async def build_node(settings: Settings, database: Database, *, workers: bool, i
     ledger = await open_ledger(settings.database_url, settings.directory / NONCES, clock.now)
     services = AcmeServices(
         database=database,
-        gate=gate,
         cache=cache,
+        finalizer=Finalizer(database, gate, cache, worker),
         attempts=attempts,
         nonces=Nonces(NonceMint(secret, NONCE_LIFETIME), ledger),
         unsealer=Sealer(secret),

@@ -97,6 +97,25 @@ _CLAIM: Final = Statement(
     )
     .returning(*_COLUMNS)
 )
+_CLAIM_AT_ONCE: Final = Statement(
+    update(jobs)
+    .where(
+        jobs.c.id == bindparam("key"),
+        jobs.c.kind == JobKind.ISSUE.value,
+        jobs.c.status == JobStatus.PENDING.value,
+        jobs.c.held == false(),
+        jobs.c.run_after <= bindparam("now"),
+    )
+    .values(
+        status=JobStatus.RUNNING.value,
+        fence=jobs.c.fence + 1,
+        attempts=jobs.c.attempts + 1,
+        worker=bindparam("by"),
+        lease_until=bindparam("until"),
+        updated_at=bindparam("now"),
+    )
+    .returning(*_COLUMNS)
+)
 _CLAIM_ONE: Final = Statement(
     update(jobs)
     .where(jobs.c.id == bindparam("key"), jobs.c.status == JobStatus.PENDING.value)
@@ -179,7 +198,7 @@ _OVERDUE: Final = Statement(
 
 
 async def insert(tx: Transaction, job: Job) -> None:
-    """Add a job and, if it may be claimed at once, tell the workers. `policy.enrollment` alone calls this."""
+    """Add a job. `policy.enrollment` alone makes issuing ones."""
     await tx.execute(
         _INSERT,
         id=job.id,
@@ -198,8 +217,6 @@ async def insert(tx: Transaction, job: Job) -> None:
         created_at=job.created_at,
         updated_at=job.updated_at,
     )
-    if job.status is JobStatus.PENDING and not job.held:
-        tx.announce(JOBS_READY)
 
 
 async def get(tx: Transaction, job_id: JobId) -> Job | None:
@@ -214,6 +231,14 @@ async def claim(
     """Up to `most` pending jobs, now running and this worker's until the lease runs out."""
     rows = await tx.all(_CLAIM, by=worker, now=now, until=lease_until, most=most)
     return [ClaimedJob(_MINT, _job(row)) for row in rows]
+
+
+async def claim_at_once(
+    tx: Transaction, job_id: JobId, worker: str, now: Millis, lease_until: Millis
+) -> ClaimedJob | None:
+    """As `claim`, for one job and under the same conditions; None if they do not hold."""
+    row = await tx.one(_CLAIM_AT_ONCE, key=job_id, by=worker, now=now, until=lease_until)
+    return None if row is None else ClaimedJob(_MINT, _job(row))
 
 
 async def claim_one(

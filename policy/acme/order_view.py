@@ -6,13 +6,14 @@ clock, so that no order can say `valid` while there is no certificate.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 
 from ca.names import Identifier, IdentifierType
 from policy.approvals import usable
 from store.clock import Millis
+from store.ids import JobId
 from store.records import (
     Approval,
     ApprovalStatus,
@@ -83,6 +84,12 @@ def view(
         return _invalid(order, parts, Ending.AUTHORIZATION_FAILED, _why(parts, now))
     ready = standings <= {AuthorizationStatus.VALID}
     return OrderView(order, OrderStatus.READY if ready else OrderStatus.PENDING, order.expires_at, parts)
+
+
+def issued(ready: OrderView, job_id: JobId) -> OrderView:
+    """What a ready order has become once its job is completed."""
+    order = replace(ready.order, job_id=job_id)
+    return OrderView(order, OrderStatus.VALID, order.expires_at, ready.authorizations)
 
 
 def standing(authorization: Authorization, now: Millis) -> AuthorizationStatus:

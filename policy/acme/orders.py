@@ -18,6 +18,7 @@ from policy.acme.offers import offered
 from policy.acme.order_view import OrderStatus, OrderView, identifiers_of, view, why_not_ready
 from policy.acme.refusals import IdentifiersRefused, NotAllowed, NotFound, OrderNotReady, RequestRefused
 from policy.enrollment import Enrollment, Gate, Refusal, Requester, Submitted, collect
+from policy.hand import Hand
 from policy.identifier_rules import check_identifiers, check_provable, provable_by
 from policy.profile_cache import ProfileCache, ProfileUnreadable
 from policy.profile_gates import ACMEMode, ACMERules
@@ -164,12 +165,13 @@ async def finalize(
     csr: CertificateRequest,
     source: str,
     now: Millis,
-) -> Submitted | RequestRefused:
-    """Submit the order's request to the gate. One finalize wins.
+    hand: Hand | None = None,
+) -> tuple[OrderView, Submitted] | RequestRefused:
+    """Submit the order's request to the gate, which may give its job to `hand`. One finalize wins.
 
-    Returns RequestRefused rather than raising it: the record of the refusal stays.
+    What is returned beside the job is the order as it was before. Returns RequestRefused rather than raising it: the record of the refusal stays.
     Raises AccountEnded, NotFound, NotAllowed, OrderNotReady, ExternalAccountRequired, ExternalAccountRefused,
-    IdentifiersRefused, ProfileUnreadable.
+    IdentifiersRefused, ProfileUnreadable, NotTaken.
     """
     await accounts.confirm(tx, account)
     seen = await check_ready(tx, account, order_id, now)
@@ -192,12 +194,13 @@ async def finalize(
             not_after=None if order.not_after is None else to_datetime(order.not_after),
         ),
         now,
+        hand,
     )
     if isinstance(outcome, Refusal):
         return RequestRefused(outcome.reasons)
     if not await acme_orders.finalize(tx, order.id, outcome.job_id):
         raise OrderNotReady("the order has just been finalized: look at the order again")
-    return outcome
+    return seen, outcome
 
 
 async def _still_allowed(

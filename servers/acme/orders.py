@@ -10,7 +10,6 @@ from ca.names import Identifier, IdentifierType, NameRefused, parse_identifier
 from policy.acme import orders
 from policy.acme.order_view import OrderStatus, OrderView
 from policy.acme.orders import NewOrder
-from policy.acme.refusals import RequestRefused
 from policy.enrollment import read_csr
 from servers.acme import base64url
 from servers.acme.answers import answer
@@ -22,7 +21,6 @@ from servers.web.problem import quoted
 from servers.web.strict_json import JsonObject, JsonValue
 from store.ids import JobId, OrderId, ProfileName
 from store.jobs import moved_topic
-from store.records import JobStatus
 
 MAX_IDENTIFIERS: Final = 1000
 _OFFERED: Final = (IdentifierType.DNS, IdentifierType.IP)
@@ -83,26 +81,7 @@ class OrderResources:
                 lambda tx: orders.check_ready(tx, signed.owner, order_id, signed.now)
             )
             raise AcmeProblem(ProblemType.BAD_CSR, error.reason) from None
-        outcome = await self._services.database.write(
-            lambda tx: orders.finalize(
-                tx,
-                self._services.gate,
-                self._services.cache,
-                signed.owner,
-                order_id,
-                csr,
-                signed.source,
-                signed.now,
-            )
-        )
-        if isinstance(outcome, RequestRefused):
-            raise outcome
-        if outcome.status is JobStatus.PENDING:
-            with self._services.database.signals.expect(moved_topic(outcome.job_id)) as moved:
-                await asyncio.wait([moved], timeout=_LOOK_SECONDS)
-        seen = await self._services.database.read(
-            lambda tx: orders.load(tx, signed.owner, order_id, signed.now)
-        )
+        seen = await self._services.finalizer.finalize(signed.owner, order_id, csr, signed.source, signed.now)
         if seen.status is OrderStatus.PROCESSING:
             seen = await self._settle(signed, order_id, seen)
         return self._answer(signed, seen)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from policy.acme.authorizations import Attempts
+from policy.acme.finalizing import Finalizer
 from policy.acme.limits import AcmeLimits
-from policy.enrollment import Gate
 from policy.profile_cache import ProfileCache
 from servers.acme.nonces import Nonces
 from servers.web.body import BodyBounds
@@ -35,8 +35,8 @@ class AcmeServices:
     """Everything below. `external_url` is what clients see in front of `/acme`, without a final slash."""
 
     database: Database
-    gate: Gate
     cache: ProfileCache
+    finalizer: Finalizer
     attempts: Attempts
     nonces: Nonces
     unsealer: Unsealer

@@ -13,9 +13,11 @@ from aiohttp import web
 
 from policy.acme import external_keys
 from policy.acme.authorizations import Attempts
+from policy.acme.finalizing import Finalizer
 from policy.acme.limits import AcmeLimits
 from policy.profiles import Profile
 from policy.validation import ValidationSettings, Validator
+from policy.worker import Worker
 from servers.acme.nonces import NonceClaims, NonceMint, Nonces
 from servers.acme.routes import AcmeRealm
 from servers.acme.services import AcmeServices, DirectoryMeta
@@ -75,9 +77,9 @@ class AcmeServer:
     def directory_of(self, profile: str) -> str:
         return f"{self.url}/acme/{profile}/directory"
 
-    def start_worker(self) -> None:
+    def start_worker(self, worker: Worker | None = None) -> None:
         """Let jobs be carried out from now on."""
-        self._tasks.append(asyncio.ensure_future(self.world.worker.run(self._stopping)))
+        self._tasks.append(asyncio.ensure_future((worker or self.world.worker).run(self._stopping)))
 
     def start_attempts(self) -> None:
         """Take over interrupted challenges from now on."""
@@ -155,10 +157,11 @@ async def make_acme_server(
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}{path}"
     cache, limits = world.cache, limits or AcmeLimits()
+    hand = world.worker if worker else None
     services = AcmeServices(
         database=world.database,
-        gate=world.gate,
         cache=cache,
+        finalizer=Finalizer(world.database, world.gate, cache, hand),
         attempts=Attempts(
             world.database, validator, cache, limits, Urls(url).account, caa_identities, lambda: world.now
         ),
@@ -178,8 +181,8 @@ async def make_acme_server(
     await front.start(listener)
     stack.push_async_callback(front.stop)
     made = AcmeServer(world, url, http01, dns, alpn, services, stack)
-    if worker:
-        made.start_worker()
+    if hand is not None:
+        made.start_worker(hand)
     try:
         yield made
     finally:

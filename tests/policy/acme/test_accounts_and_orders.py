@@ -90,7 +90,7 @@ async def finalize(world: World, account: Account, order_id: OrderId) -> Submitt
         )
     )
     assert not isinstance(done, RequestRefused)
-    return done
+    return done[1]
 
 
 async def look(world: World, account: Account, order_id: OrderId) -> OrderView:

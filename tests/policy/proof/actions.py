@@ -16,7 +16,7 @@ from policy.decisions import decide
 from policy.enrollment import Submitted, collect, withdraw
 from policy.profile_cache import ProfileUnreadable
 from policy.profiles import Profile
-from policy.worker import Prepared, Signed, content_of
+from policy.worker import Prepared, Signed, Taken, content_of
 from store import certificates
 from store.clock import Millis, after
 from store.database import Database
@@ -83,21 +83,26 @@ def _clients(stage: Stage, picture: Picture) -> Iterator[Step]:
     if stage.submissions < stage.setting.submissions:
         for name in NAMES[: min(asked + 1, stage.setting.names)]:
             yield f"the client asks for {name}", partial(_submit, stage, name)
+            label = f"the client asks for {name}, a worker close by"
+            yield label, partial(_submit, stage, name, close_by=True)
     for number, job in enumerate(picture.jobs.values()):
         if job.kind == "issue" and job.status in _ALIVE:
             yield f"the client comes to collect job {number}", partial(_collect, stage, job)
 
 
-def _submit(stage: Stage, name: str) -> None:
+def _submit(stage: Stage, name: str, *, close_by: bool = False) -> None:
+    hand = stage.worker if close_by else None
     try:
         outcome = stage.write(
-            lambda tx: stage.gate.submit(tx, stage.requester(), stage.enrollment(name), stage.now)
+            lambda tx: stage.gate.submit(tx, stage.requester(), stage.enrollment(name), stage.now, hand)
         )
     except ProfileUnreadable:
         return  # it was deleted
     if not isinstance(outcome, Submitted):
         raise Violation(f"the request was refused: {outcome}")
     stage.submissions += 1
+    if isinstance(outcome.taken, Taken):
+        stage.flights.append(outcome.taken.prepared)
     stage.remember(lines=stage.ledger.lines | {outcome.job_id: stage.line()})
 
 

@@ -125,13 +125,16 @@ class Real:
 
     # Requests and decisions
 
-    def submit(self, profile: str, name: str, key: int, by: str, line: frozenset[str]) -> Submitted | Refusal:
+    def submit(
+        self, profile: str, name: str, key: int, by: str, line: frozenset[str], *, close_by: bool
+    ) -> Submitted | Refusal:
         csr = request(name, key)
         requester = Requester(
             self.people[by].id, "test", frozenset(self.people[who].id for who in line), account=by
         )
         enrollment = Enrollment(ProfileName(profile), csr, csr.identifiers)
-        return self._write(lambda tx: self._gate.submit(tx, requester, enrollment, self.now))
+        hand = self._worker if close_by else None
+        return self._write(lambda tx: self._gate.submit(tx, requester, enrollment, self.now, hand))
 
     def decide(self, question: str, who: str, verdict: Verdict) -> None:
         """As the principal was when it was made: what changed since is for the code to notice."""

@@ -1,12 +1,14 @@
 """Ways to take a part of the gate away, for showing that the rest holds, or that the proof would notice."""
 
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
 from policy import decisions, enrollment, profile_changes, worker
 from policy.approvals import usable
+from policy.hand import Hand
 from store import approvals, jobs
 from store.clock import Millis
 from store.database import Transaction
@@ -23,17 +25,12 @@ def drop_guards(connection: sqlite3.Connection) -> None:
 
 def claim_anything(patch: Any) -> None:
     """Layer 3 away: the claim takes jobs that wait for approval, and the worker does not ask about approvals."""
-    claimable = (
-        select(table.c.id)
-        .where(
-            table.c.kind == JobKind.ISSUE.value,
-            table.c.status.in_(one_of(JobStatus.AWAITING_APPROVAL.value, JobStatus.PENDING.value)),
-        )
-        .limit(bindparam("most"))
+    open_job = (table.c.kind == JobKind.ISSUE.value) & table.c.status.in_(
+        one_of(JobStatus.AWAITING_APPROVAL.value, JobStatus.PENDING.value)
     )
-    statement = Statement(
+    claimable = select(table.c.id).where(open_job).limit(bindparam("most"))
+    claim = (
         update(table)
-        .where(table.c.id.in_(claimable.scalar_subquery()))
         .values(
             status=JobStatus.RUNNING.value,
             fence=table.c.fence + 1,
@@ -44,8 +41,25 @@ def claim_anything(patch: Any) -> None:
         )
         .returning(*columns_of(Job, table))
     )
-    patch.setattr(jobs, "_CLAIM", statement)
+    patch.setattr(jobs, "_CLAIM", Statement(claim.where(table.c.id.in_(claimable.scalar_subquery()))))
+    at_once = Statement(claim.where(open_job, table.c.id == bindparam("key")))
+    patch.setattr(jobs, "_CLAIM_AT_ONCE", at_once)
     trust_any_claim(patch)
+
+
+def offer_everything(patch: Any) -> None:
+    """A part of layer 1 away: the gate offers every job to the worker close by, whatever it waits for."""
+    submit = enrollment.Gate.submit
+
+    async def generous(
+        gate: enrollment.Gate, tx: Transaction, who: Any, what: Any, now: Millis, hand: Hand | None = None
+    ) -> enrollment.Submitted | enrollment.Refusal:
+        outcome = await submit(gate, tx, who, what, now)
+        if hand is None or isinstance(outcome, enrollment.Refusal):
+            return outcome
+        return replace(outcome, taken=await hand.take(tx, outcome.job_id))
+
+    patch.setattr(enrollment.Gate, "submit", generous)
 
 
 def trust_any_claim(patch: Any) -> None:

@@ -14,6 +14,7 @@ from ca.signer import SigningRefused
 from policy import enrollment, scheduler
 from policy.decisions import decide
 from policy.enrollment import Submitted, collect
+from policy.hand import Hand, NotTaken
 from policy.jobs import LEASE
 from policy.rules import Permitted, evaluate
 from store import approvals, jobs, requests
@@ -45,9 +46,9 @@ def strict() -> Iterator[Stage]:
         yield Stage(Setting(required=2, submissions=4, names=1))
 
 
-def ask(stage: Stage) -> Submitted:
+def ask(stage: Stage, hand: Hand | None = None) -> Submitted:
     outcome = stage.write(
-        lambda tx: stage.gate.submit(tx, stage.requester(), stage.enrollment("a.example"), stage.now)
+        lambda tx: stage.gate.submit(tx, stage.requester(), stage.enrollment("a.example"), stage.now, hand)
     )
     assert isinstance(outcome, Submitted)
     stage.remember(lines=stage.ledger.lines | {outcome.job_id: stage.line()})
@@ -120,6 +121,30 @@ def test_an_approved_request_is_signed_once(stage: Stage) -> None:
 
 
 # Layer 1, the gate
+
+
+@pytest.mark.parametrize("guards", [True, False])
+def test_without_the_gate_the_claim_refuses_what_waits(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, *, guards: bool
+) -> None:
+    """Also where a worker close by is offered every job."""
+    saboteurs.offer_everything(monkeypatch)
+    if not guards:
+        saboteurs.drop_guards(stage.connection)
+    outcome = ask(stage, stage.worker)
+    assert outcome.taken is None
+    try_everything(stage, outcome)
+    assert status(stage, outcome.job_id) == "awaiting_approval"
+
+
+def test_without_gate_and_claim_the_database_refuses_what_waits(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saboteurs.offer_everything(monkeypatch)
+    saboteurs.claim_anything(monkeypatch)
+    with pytest.raises(NotTaken, match="not a move of its state machine"):
+        ask(stage, stage.worker)
+    nothing_signed(stage)
 
 
 def _stamp_as_free(patch: pytest.MonkeyPatch) -> None:
@@ -350,6 +375,7 @@ def test_without_the_database_s_guards_a_refused_request_is_not_signed(stage: St
 DOORS = {
     "jobs.insert": {"policy/enrollment.py", "policy/profile_changes.py"},
     "jobs.claim": {"policy/worker.py"},
+    "jobs.claim_at_once": {"policy/worker.py"},
     "jobs.claim_one": {"policy/profile_changes.py"},
     "jobs.approve": {"policy/decisions.py"},
     "jobs.release": {"policy/enrollment.py"},

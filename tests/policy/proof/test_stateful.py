@@ -20,7 +20,7 @@ from policy.approvals import DecisionRefused
 from policy.enrollment import Submitted
 from policy.profile_cache import ProfileUnreadable
 from policy.profile_changes import Unchanged, Waiting
-from policy.worker import Prepared, Signed
+from policy.worker import Prepared, Signed, Taken
 from store.clock import Millis
 from store.database import DatabaseRefused
 from store.records import Verdict
@@ -96,13 +96,17 @@ class FrontDoor(RuleBasedStateMachine):
         name=st.sampled_from(["a.example", "b.example"]),
         key=st.integers(0, 1),
         by=st.sampled_from(REQUESTERS),
+        close_by=st.booleans(),
     )
-    def submit(self, profile: str, name: str, key: int, by: tuple[str, tuple[str, ...]]) -> None:
+    def submit(
+        self, profile: str, name: str, key: int, by: tuple[str, tuple[str, ...]], *, close_by: bool
+    ) -> None:
+        """A request comes, perhaps where a worker is close by, and nothing more is heard of that one for now."""
         requester, behind = by
         line = frozenset({requester, *behind})
         terms = self.model.terms(profile)
         try:
-            outcome = self.real.submit(profile, name, key, requester, frozenset(behind))
+            outcome = self.real.submit(profile, name, key, requester, frozenset(behind), close_by=close_by)
         except ProfileUnreadable:
             assert terms is None
             return
@@ -111,6 +115,10 @@ class FrontDoor(RuleBasedStateMachine):
         number = len(self.model.profiles[profile].versions)
         about = (profile, number, requester, line, name, key if terms.keyed else None)
         self.model.submitted(outcome.job_id, outcome.approval_id, about, line, profile)
+        assert (outcome.taken is not None) == (close_by and terms.approvers == 0)
+        if isinstance(outcome.taken, Taken):
+            self.model.claimed(outcome.job_id)
+            self.flights.append(outcome.taken.prepared)
         self._remember_line(outcome.job_id, line)
 
     @precondition(lambda self: self.model.work)

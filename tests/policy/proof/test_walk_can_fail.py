@@ -28,6 +28,15 @@ def test_a_claim_of_unapproved_jobs_is_found(monkeypatch: pytest.MonkeyPatch) ->
         walk(SMALL, _drop_guards)
 
 
+def test_a_worker_close_by_that_takes_what_waits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    saboteurs.offer_everything(monkeypatch)
+    saboteurs.claim_anything(monkeypatch)
+    with pytest.raises(
+        Violation, match=r"is running, undecided\n\* the client asks(?s:.*), a worker close by"
+    ):
+        walk(SMALL, _drop_guards)
+
+
 def test_a_decision_in_one_s_own_line_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     saboteurs.let_anybody_decide(monkeypatch)
     with pytest.raises(Violation, match=r"rita was let decide"):
