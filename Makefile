@@ -1,6 +1,6 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help env run demo test check proof conformance bench lock clean
+.PHONY: help env run demo test check proof conformance bench soak lock clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -50,6 +50,9 @@ conformance: env  ## real ACME clients against a live server, as a table (minute
 
 bench: env  ## server CPU per ACME order against Debian's pebble (minutes; not part of test)
 	$(BIN)/python -m bench.acme
+
+soak: env  ## kill -9 fifty times under load: is anything lost? (many minutes; not part of test)
+	$(BIN)/python -m bench.soak
 
 lock:  ## resolve pyproject.toml into the two hashed lock files (needs uv)
 	uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras pyproject.toml -o requirements.lock

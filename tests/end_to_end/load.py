@@ -6,11 +6,10 @@ They write down what they were told. What the server says when it is back is hel
 import asyncio
 import itertools
 import ssl
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,17 +63,45 @@ class Applicant:
     http01: HTTP01Responder
     client: AcmeClient
     stopping: asyncio.Event
+    up: asyncio.Event
+    """Whether it is worth while to ask."""
     ledger: Ledger = field(default_factory=Ledger)
+    name: str = ""
+    """What it orders at the moment."""
+    complaints: list[str] = field(default_factory=list)
+    """What should not have happened to it: sentences."""
 
     async def run(self) -> None:
-        """Order until `stopping` is set, and see the last order through. Raises Surprise."""
+        """Order until `stopping` is set, and see the last order through; a surprise ends it."""
+        with self._complaining():
+            await self._run()
+
+    async def collect_again(self) -> None:
+        """Everything that this applicant was ever told of is still there."""
+        with self._complaining():
+            for order, certificate in self.ledger.valid.items():
+                await self._collect(order, certificate)
+
+    def complain(self, what: str) -> None:
+        """Write down what should not have happened."""
+        self.complaints.append(f"the applicant for {self.name or self.profile} {what}")
+
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        try:
+            yield
+        except Surprise as surprise:
+            self.complain(f"was told what no crash excuses: {surprise}")
+
+    async def _run(self) -> None:
         await self._insist(self.client.start)
         answer = await self._ask(self.client.register, 200, 201)
         assert self.client.kid == answer.headers["Location"]
         for count in itertools.count():
             if self.stopping.is_set():
                 return
-            await self._order(f"{count}.{self.number}.{self.profile}.test")
+            self.name = f"{count}.{self.number}.{self.profile}.test"
+            await self._order(self.name)
 
     async def _order(self, name: str) -> None:
         self.ledger.begun += 1
@@ -115,11 +142,6 @@ class Applicant:
         if self.ledger.downloaded.setdefault(order, leaf) != leaf:
             raise Surprise(f"another certificate for {order} than before")
 
-    async def collect_again(self) -> None:
-        """Everything that this applicant was ever told of is still there."""
-        for order, certificate in self.ledger.valid.items():
-            await self._collect(order, certificate)
-
     async def _ask(self, request: Callable[[], Awaitable[Answer]], *expected: int) -> Answer:
         """An answer with an expected status. Nonces that died with the process are refused once."""
         for _ in range(50):
@@ -139,25 +161,14 @@ class Applicant:
                 self.ledger.interrupted += 1
                 self.client.nonce = None
                 await asyncio.sleep(_PAUSE)
+                with suppress(TimeoutError):  # now and then, while the server comes up
+                    await asyncio.wait_for(self.up.wait(), 1)
 
 
 def trusting(root: Path) -> aiohttp.ClientSession:
     """A session that believes the server of this CA and nobody else."""
     connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=root))
     return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=20))
-
-
-async def in_groups(tasks: list[asyncio.Task[None]], seconds: float) -> None:
-    """Wait for all of them, but no longer; the first to fail fails here."""
-    try:
-        async with asyncio.timeout(seconds):
-            await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(BaseException):
-                await task
 
 
 def _csr(name: str) -> dict[str, str]:
@@ -169,8 +180,3 @@ def _csr(name: str) -> dict[str, str]:
         .add_extension(names, critical=False)
     )
     return {"csr": b64(made.sign(key, hashes.SHA256()).public_bytes(Encoding.DER))}
-
-
-def digest(der: bytes) -> str:
-    """As the certificate table has it."""
-    return sha256(der).hexdigest()
