@@ -18,12 +18,12 @@ from ca.names import Identifier, IdentifierType
 from policy.approvals import circle, usable
 from policy.hand import Hand, Taken
 from policy.jobs import first
-from policy.profile_cache import ProfileCache
+from policy.profile_cache import Held, ProfileCache
 from policy.profile_gates import ApprovalCovers, ApprovalRules
 from policy.profiles import Profile
 from policy.reasons import Reason
 from policy.rules import CertificatePlan, Facts, IssuanceRequest, Refused, evaluate
-from store import acme_accounts, approvals, audit, certificates, jobs, requests
+from store import approvals, audit, certificates, jobs, requests
 from store.audit import AuditEvent
 from store.clock import Millis, after, to_datetime, to_millis
 from store.database import Transaction
@@ -92,14 +92,18 @@ class Gate:
         enrollment: Enrollment,
         now: Millis,
         hand: Hand | None = None,
+        *,
+        held: Held | None = None,
     ) -> Submitted | Refusal:
         """Judge the request by the profile version in force and make its job.
 
-        A job that needs nobody's approval is offered to `hand`; the other workers hear of it if there is none, or it
+        `held` spares a second look at what the caller has looked up, and holds, in the same transaction. A job that needs nobody's approval is offered to `hand`; the other workers hear of it if there is none, or it
         does not take it. Raises ProfileUnreadable when the profile is gone or cannot be read: nothing is stored.
         NotTaken as `Hand.take` does.
         """
-        version, profile = await self._profiles.held(tx, enrollment.profile)
+        if held is None or held.tx is not tx or held.version.name != enrollment.profile:
+            held = await self._profiles.held(tx, enrollment.profile)
+        _, version, profile = held
         asked = IssuanceRequest(
             enrollment.csr, enrollment.authorized, enrollment.not_before, enrollment.not_after
         )
@@ -133,11 +137,9 @@ class Gate:
 async def facts_of(tx: Transaction, profile: Profile, csr: CertificateRequest) -> Facts:
     """What the tables know about the key of `csr`."""
     spki_sha256 = csr.spki_sha256.hex()
-    return Facts(
-        key_blocked=await certificates.blocked(tx, spki_sha256),
-        key_is_account_key=await acme_accounts.is_account_key(tx, spki_sha256),
-        key_used_before=None if profile.keys.allow_reuse else await certificates.key_used(tx, spki_sha256),
-    )
+    blocked, is_account_key = await certificates.about_key(tx, spki_sha256)
+    used = None if profile.keys.allow_reuse else await certificates.key_used(tx, spki_sha256)
+    return Facts(key_blocked=blocked, key_is_account_key=is_account_key, key_used_before=used)
 
 
 async def collect(tx: Transaction, job_id: JobId, now: Millis) -> Job:

@@ -1,7 +1,7 @@
 """Reading profiles from the database: whole and as written, or not at all."""
 
 import hashlib
-from typing import Final
+from typing import Final, NamedTuple
 
 from policy.profiles import Profile, ProfileRefused, from_json
 from store import profiles
@@ -14,6 +14,14 @@ _MOST: Final = 1000
 
 class ProfileUnreadable(Exception):
     """There is no such profile in force, or it cannot be read: nothing may be issued under it."""
+
+
+class Held(NamedTuple):
+    """A version that stays in force until the transaction `tx` ends, and what it says."""
+
+    tx: Transaction
+    version: ProfileVersion
+    profile: Profile
 
 
 class ProfileCache:
@@ -33,12 +41,12 @@ class ProfileCache:
             raise ProfileUnreadable(f'there is no profile "{name}"')
         return version, self.read(version)
 
-    async def held(self, tx: Transaction, name: ProfileName) -> tuple[ProfileVersion, Profile]:
+    async def held(self, tx: Transaction, name: ProfileName) -> Held:
         """As `current`; nobody can put another version in force before the transaction ends."""
         version = await profiles.hold(tx, name)
         if version is None:
             raise ProfileUnreadable(f'there is no profile "{name}"')
-        return version, self.read(version)
+        return Held(tx, version, self.read(version))
 
     async def pinned(self, tx: Transaction, name: ProfileName, number: int) -> tuple[ProfileVersion, Profile]:
         """One version, in force or not, and what it says; ProfileUnreadable otherwise.

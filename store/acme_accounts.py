@@ -14,7 +14,7 @@ from store.statements import Statement, columns_of, insert_row, select_by
 _INSERT: Final = insert_row(acme_accounts)
 _GET: Final = select_by(Account, acme_accounts, "id")
 _HOLD: Final = Statement(
-    select(*columns_of(Account, acme_accounts))
+    select(acme_accounts.c.status, acme_accounts.c.thumbprint)
     .where(acme_accounts.c.id == bindparam("id"))
     .with_for_update(read=True)
 )
@@ -97,9 +97,10 @@ async def get(tx: Transaction, account_id: AccountId) -> Account | None:
     return _account(await tx.one(_GET, id=account_id))
 
 
-async def hold(tx: Transaction, account_id: AccountId) -> Account | None:
-    """As `get`; nobody changes the account before the transaction ends."""
-    return _account(await tx.one(_HOLD, id=account_id))
+async def hold(tx: Transaction, account_id: AccountId) -> tuple[AccountStatus, str] | None:
+    """Its status and thumbprint; nobody changes the account before the transaction ends."""
+    row = await tx.one(_HOLD, id=account_id)
+    return None if row is None else (AccountStatus(row[0]), row[1])
 
 
 async def find(tx: Transaction, thumbprint: str) -> Account | None:

@@ -7,7 +7,8 @@ from sqlalchemy import bindparam, null, select, update
 from store.acme_authorizations import authorization_of
 from store.database import Row, Transaction
 from store.ids import AccountId, AuthorizationId, IssuerName, JobId, OrderId
-from store.records import Authorization, JobStatus, Order
+from store.jobs import job_of
+from store.records import Authorization, Job, JobStatus, Order
 from store.schema import (
     acme_accounts,
     acme_authorizations,
@@ -20,7 +21,12 @@ from store.statements import Statement, columns_of, insert_row, one_of, select_b
 
 _INSERT: Final = insert_row(acme_orders)
 _INSERT_LINK: Final = insert_row(acme_order_authorizations)
-_GET: Final = select_by(Order, acme_orders, "id")
+_WITH_JOB: Final = Statement(
+    select(*columns_of(Order, acme_orders), *columns_of(Job, jobs))
+    .join(jobs, jobs.c.id == acme_orders.c.job_id, isouter=True)
+    .where(acme_orders.c.id == bindparam("id"))
+)
+_FIELDS: Final = len(columns_of(Order, acme_orders))
 _BY_JOB: Final = select_by(Order, acme_orders, "job_id")
 _AUTHORIZATIONS: Final = Statement(
     select(*columns_of(Authorization, acme_authorizations))
@@ -86,9 +92,13 @@ async def insert(tx: Transaction, order: Order, authorizations: list[Authorizati
         )
 
 
-async def get(tx: Transaction, order_id: OrderId) -> Order | None:
-    """The order of that id."""
-    return _order(await tx.one(_GET, id=order_id))
+async def with_job(tx: Transaction, order_id: OrderId) -> tuple[Order, Job | None] | None:
+    """The order of that id, and its job if it has one."""
+    row = await tx.one(_WITH_JOB, id=order_id)
+    if row is None:
+        return None
+    order = Order(*row[:_FIELDS])
+    return order, None if order.job_id is None else job_of(row[_FIELDS:])
 
 
 async def of_job(tx: Transaction, job_id: JobId) -> Order | None:

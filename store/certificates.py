@@ -8,7 +8,7 @@ from store.clock import Millis
 from store.database import Row, Transaction
 from store.ids import IssuerName, JobId, PrincipalId, Serial
 from store.records import Certificate, Intent
-from store.schema import blocked_keys, certificate_names, certificates, intents
+from store.schema import acme_account_keys, blocked_keys, certificate_names, certificates, intents
 from store.statements import Statement, columns_of, insert_row, select_by
 
 _COLUMNS: Final = columns_of(Certificate, certificates)
@@ -50,6 +50,17 @@ _KEY_USED: Final = Statement(
 _BLOCK: Final = insert_row(blocked_keys)
 _BLOCKED: Final = Statement(
     select(blocked_keys.c.reason).where(blocked_keys.c.spki_sha256 == bindparam("spki_sha256"))
+)
+_KEY_HOLDER: Final = select(acme_account_keys.c.account_id).where(
+    acme_account_keys.c.spki_sha256 == bindparam("spki_sha256")
+)
+_ABOUT_KEY: Final = Statement(
+    select(
+        select(blocked_keys.c.reason)
+        .where(blocked_keys.c.spki_sha256 == bindparam("spki_sha256"))
+        .scalar_subquery(),
+        _KEY_HOLDER.scalar_subquery(),
+    )
 )
 
 
@@ -157,6 +168,13 @@ async def blocked(tx: Transaction, spki_sha256: str) -> str | None:
     """Why this key is blocked, if it is."""
     row = await tx.one(_BLOCKED, spki_sha256=spki_sha256)
     return None if row is None else str(row[0])
+
+
+async def about_key(tx: Transaction, spki_sha256: str) -> tuple[str | None, bool]:
+    """Why this key is blocked, if it is, and whether it is or was the key of some account."""
+    row = await tx.one(_ABOUT_KEY, spki_sha256=spki_sha256)
+    assert row is not None
+    return row[0], row[1] is not None
 
 
 async def key_used(tx: Transaction, spki_sha256: str) -> bool:

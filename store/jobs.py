@@ -222,7 +222,7 @@ async def insert(tx: Transaction, job: Job) -> None:
 async def get(tx: Transaction, job_id: JobId) -> Job | None:
     """The job of that id."""
     row = await tx.one(_GET, id=job_id)
-    return None if row is None else _job(row)
+    return None if row is None else job_of(row)
 
 
 async def claim(
@@ -230,7 +230,7 @@ async def claim(
 ) -> list[ClaimedJob]:
     """Up to `most` pending jobs, now running and this worker's until the lease runs out."""
     rows = await tx.all(_CLAIM, by=worker, now=now, until=lease_until, most=most)
-    return [ClaimedJob(_MINT, _job(row)) for row in rows]
+    return [ClaimedJob(_MINT, job_of(row)) for row in rows]
 
 
 async def claim_at_once(
@@ -238,7 +238,7 @@ async def claim_at_once(
 ) -> ClaimedJob | None:
     """As `claim`, for one job and under the same conditions; None if they do not hold."""
     row = await tx.one(_CLAIM_AT_ONCE, key=job_id, by=worker, now=now, until=lease_until)
-    return None if row is None else ClaimedJob(_MINT, _job(row))
+    return None if row is None else ClaimedJob(_MINT, job_of(row))
 
 
 async def claim_one(
@@ -246,7 +246,7 @@ async def claim_one(
 ) -> ClaimedJob | None:
     """That pending job, now running; None if it is not pending. For jobs that no worker carries out."""
     row = await tx.one(_CLAIM_ONE, key=job_id, by=by, now=now, until=lease_until)
-    return None if row is None else ClaimedJob(_MINT, _job(row))
+    return None if row is None else ClaimedJob(_MINT, job_of(row))
 
 
 async def approve(tx: Transaction, job_id: JobId, now: Millis, *, held: bool) -> bool:
@@ -295,7 +295,7 @@ async def retry(tx: Transaction, claimed: ClaimedJob, now: Millis, again_at: Mil
 
 async def lapsed(tx: Transaction, now: Millis, most: int) -> list[Job]:
     """Running jobs whose lease has run out: their worker died or hangs."""
-    return [_job(row) for row in await tx.all(_LAPSED, now=now, most=most)]
+    return [job_of(row) for row in await tx.all(_LAPSED, now=now, most=most)]
 
 
 async def reclaim(tx: Transaction, job: Job, now: Millis, again_at: Millis, why: str) -> bool:
@@ -319,17 +319,17 @@ async def give_up(tx: Transaction, job: Job, now: Millis, why: str) -> bool:
 async def live_of_approval(tx: Transaction, approval_id: ApprovalId) -> Job | None:
     """The one job that leans on this approval and was not cancelled."""
     row = await tx.one(_LIVE_BY_APPROVAL, approval_id=approval_id)
-    return None if row is None else _job(row)
+    return None if row is None else job_of(row)
 
 
 async def open_of_profile(tx: Transaction, profile: str) -> list[Job]:
     """The issuing jobs of one profile that nobody has claimed yet."""
-    return [_job(row) for row in await tx.all(_OPEN_BY_PROFILE, profile=profile)]
+    return [job_of(row) for row in await tx.all(_OPEN_BY_PROFILE, profile=profile)]
 
 
 async def uncollected(tx: Transaction, now: Millis, most: int) -> list[Job]:
     """Held jobs whose requester did not come back while the approval could be used."""
-    return [_job(row) for row in await tx.all(_OVERDUE, now=now, most=most)]
+    return [job_of(row) for row in await tx.all(_OVERDUE, now=now, most=most)]
 
 
 async def _leave(tx: Transaction, move: Statement, claimed: ClaimedJob, now: Millis, **values: Any) -> None:
@@ -337,7 +337,8 @@ async def _leave(tx: Transaction, move: Statement, claimed: ClaimedJob, now: Mil
         raise LostClaim(f"job {claimed.job_id} is no longer held under fence {claimed.fence}")
 
 
-def _job(row: tuple[Any, ...]) -> Job:
+def job_of(row: tuple[Any, ...]) -> Job:
+    """The record that `row` spells."""
     key, kind, request_id, status, gated, approval_id, held, *rest = row
     return Job(
         JobId(key),

@@ -136,8 +136,7 @@ async def confirm(tx: Transaction, account: Account) -> None:
 
     Raises AccountEnded.
     """
-    found = await acme_accounts.hold(tx, account.id)
-    if found is None or found.status is not AccountStatus.VALID or found.thumbprint != account.thumbprint:
+    if await acme_accounts.hold(tx, account.id) != (AccountStatus.VALID, account.thumbprint):
         raise AccountEnded("the account was deactivated, or its key has just been changed")
 
 

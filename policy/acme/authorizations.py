@@ -114,23 +114,23 @@ class Attempts:
         self._networks: dict[tuple[str, int], NetworkRules] = {}
         self._running: dict[AuthorizationId, asyncio.Task[Authorization | None]] = {}
 
-    async def attempt(self, authorization: Authorization, method: str, patience: float) -> Authorization:
-        """The authorization after an attempt by `method`, or as it stands when `patience` seconds are over.
+    async def attempt(
+        self, account: Account, authorization: Authorization, method: str, patience: float
+    ) -> Authorization:
+        """The authorization of `account` after an attempt by `method`, or as it stands when `patience` seconds are over.
 
         An authorization has one attempt: asked again, with whatever method, it is the same one.
         Raises AuthorizationEnded for one that is over without having been attempted.
         """
         now = self._clock()
-        if standing(authorization, now) in _OVER:
+        status = standing(authorization, now)
+        if status in _OVER:
             check_alive(authorization, now)
-        if (
-            standing(authorization, now) is not AuthorizationStatus.PENDING
-            or authorization.attempt is not None
-        ):
+        if status is not AuthorizationStatus.PENDING or authorization.attempt is not None:
             return authorization
         begun = replace(authorization, attempt=method, attempted_at=now)
         first = authorization.id not in self._running
-        task = self._start(begun) if first else self._running[authorization.id]
+        task = self._start(begun, account) if first else self._running[authorization.id]
         done, _ = await asyncio.wait([task], timeout=min(_UNWRITTEN_SECONDS, patience))
         if first and not (done and task.result()):
             # Also when it broke: then it is taken over like one whose process died.
@@ -142,8 +142,10 @@ class Attempts:
         ended = task.result() if done else None
         return ended or await acme_authorizations.get(self._database.single, authorization.id) or begun
 
-    def _start(self, begun: Authorization) -> asyncio.Task[Authorization | None]:
-        task = asyncio.ensure_future(self.make(begun))
+    def _start(
+        self, begun: Authorization, account: Account | None = None
+    ) -> asyncio.Task[Authorization | None]:
+        task = asyncio.ensure_future(self.make(begun, account))
         self._running[begun.id] = task
         task.add_done_callback(lambda _: self._running.pop(begun.id, None))
         return task
@@ -180,10 +182,19 @@ class Attempts:
                 taken.append(one)
         return taken
 
-    async def make(self, authorization: Authorization) -> Authorization | None:
-        """Validate, and write down how it ended; None if that failed or it had ended already. Raises nothing."""
+    async def make(
+        self, authorization: Authorization, account: Account | None = None
+    ) -> Authorization | None:
+        """Validate, and write down how it ended; None if that failed or it had ended already. Raises nothing.
+
+        `account` is the authorization's, where the caller has it.
+        """
         try:
-            account, rules = await self._database.read(lambda tx: self._circumstances(tx, authorization))
+            account = account or await self._account_of(authorization)
+            _, profile = await self._profiles.pinned(
+                self._database.single, authorization.profile, authorization.profile_version
+            )
+            rules = profile.acme
             outcome = await self._validate(authorization, account, rules)
             return await self._database.write(lambda tx: self._end(tx, authorization, rules, outcome))
         except Exception as error:  # noqa: BLE001 - whoever waits looks for itself what has become of it
@@ -224,13 +235,10 @@ class Attempts:
             self._networks[version] = known
         return known
 
-    async def _circumstances(
-        self, tx: Transaction, authorization: Authorization
-    ) -> tuple[Account, ACMERules]:
-        account = await acme_accounts.get(tx, authorization.account_id)
+    async def _account_of(self, authorization: Authorization) -> Account:
+        account = await acme_accounts.get(self._database.single, authorization.account_id)
         assert account is not None
-        _, profile = await self._profiles.pinned(tx, authorization.profile, authorization.profile_version)
-        return account, profile.acme
+        return account
 
     async def _end(
         self,

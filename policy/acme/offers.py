@@ -1,7 +1,7 @@
 """Which profiles ACME clients may use at all."""
 
 from policy.acme.refusals import NotFound
-from policy.profile_cache import ProfileCache
+from policy.profile_cache import Held, ProfileCache
 from policy.profiles import Profile
 from store import profiles
 from store.database import Transaction
@@ -14,7 +14,17 @@ async def offered(tx: Transaction, cache: ProfileCache, name: ProfileName) -> tu
 
     Raises NotFound where there is none or it is not offered over ACME, ProfileUnreadable where it cannot be read.
     """
-    version = await profiles.current(tx, name)
+    return _offered(cache, name, await profiles.current(tx, name))
+
+
+async def held(tx: Transaction, cache: ProfileCache, name: ProfileName) -> Held:
+    """As `offered`, and it stays in force until the transaction ends."""
+    return Held(tx, *_offered(cache, name, await profiles.hold(tx, name)))
+
+
+def _offered(
+    cache: ProfileCache, name: ProfileName, version: ProfileVersion | None
+) -> tuple[ProfileVersion, Profile]:
     if version is None:
         raise NotFound(f"there is no profile {name}")
     profile = cache.read(version)

@@ -12,19 +12,18 @@ from typing import Final
 from ca.csr import CertificateRequest
 from ca.names import Identifier
 from policy import rate_limits
-from policy.acme import accounts, external_accounts
+from policy.acme import accounts, external_accounts, offers
 from policy.acme.limits import AcmeLimits, bucket_of_address, bucket_of_name
-from policy.acme.offers import offered
 from policy.acme.order_view import OrderStatus, OrderView, identifiers_of, view, why_not_ready
 from policy.acme.refusals import IdentifiersRefused, NotAllowed, NotFound, OrderNotReady, RequestRefused
 from policy.enrollment import Enrollment, Gate, Refusal, Requester, Submitted, collect
 from policy.hand import Hand
 from policy.identifier_rules import check_identifiers, check_provable, provable_by
-from policy.profile_cache import ProfileCache, ProfileUnreadable
+from policy.profile_cache import Held, ProfileCache, ProfileUnreadable
 from policy.profile_gates import ACMEMode, ACMERules
 from policy.profiles import Profile
 from policy.rules import check_validity
-from store import acme_authorizations, acme_orders, approvals, jobs
+from store import acme_authorizations, acme_orders, approvals
 from store.clock import Millis, after, to_datetime, to_millis
 from store.database import Transaction
 from store.ids import AuthorizationId, IssuerName, OrderId, PrincipalId, ProfileName, new_id
@@ -65,7 +64,7 @@ async def create(
     ExternalAccountRefused, RateLimited, ProfileUnreadable.
     """
     await accounts.confirm(tx, account)
-    version, profile = await offered(tx, cache, profile_name)
+    version, profile = await offers.offered(tx, cache, profile_name)
     external = await external_accounts.behind(tx, account, profile)
     reasons = [
         *check_identifiers(profile, frozenset(wanted.identifiers)),
@@ -102,12 +101,17 @@ async def create(
 
 async def load(tx: Transaction, account: Account, order_id: OrderId, now: Millis) -> OrderView:
     """The order as it stands. Raises NotFound, NotAllowed."""
-    order = await acme_orders.get(tx, order_id)
-    if order is None:
+    found = await acme_orders.with_job(tx, order_id)
+    if found is None:
         raise NotFound("there is no such order")
+    order, job = found
     if order.account_id != account.id:
         raise NotAllowed("the order belongs to another account")
-    return await _whole(tx, order, now)
+    authorizations = await acme_orders.authorizations(tx, order.id)
+    approval = None
+    if job is not None and job.approval_id is not None:
+        approval = await approvals.get(tx, job.approval_id)
+    return view(order, authorizations, job, approval, now)
 
 
 async def page(
@@ -176,7 +180,8 @@ async def finalize(
     await accounts.confirm(tx, account)
     seen = await check_ready(tx, account, order_id, now)
     order = seen.order
-    external = await _still_allowed(tx, cache, account, seen)
+    held = await _held(tx, cache, order.profile)
+    external = await _still_allowed(tx, held.profile, account, seen)
     outcome = await gate.submit(
         tx,
         Requester(
@@ -195,6 +200,7 @@ async def finalize(
         ),
         now,
         hand,
+        held=held,
     )
     if isinstance(outcome, Refusal):
         return RequestRefused(outcome.reasons)
@@ -203,17 +209,20 @@ async def finalize(
     return seen, outcome
 
 
+async def _held(tx: Transaction, cache: ProfileCache, name: ProfileName) -> Held:
+    try:
+        return await offers.held(tx, cache, name)
+    except NotFound as error:
+        raise NotAllowed(f"{error} any more") from None
+
+
 async def _still_allowed(
-    tx: Transaction, cache: ProfileCache, account: Account, seen: OrderView
+    tx: Transaction, profile: Profile, account: Account, seen: OrderView
 ) -> ExternalAccountKey | None:
     """The key behind the account, if what newOrder looked at holds still: days may lie between the two.
 
     The names themselves are the gate's to judge.
     """
-    try:
-        _, profile = await offered(tx, cache, seen.order.profile)
-    except NotFound as error:
-        raise NotAllowed(f"{error} any more") from None
     external = await external_accounts.behind(tx, account, profile)
     if refused := external_accounts.not_covered(external, identifiers_of(seen.order)):
         raise IdentifiersRefused(refused)
@@ -226,15 +235,6 @@ def _check_proved(profile: Profile, seen: OrderView) -> None:
     trusted = any(authorization.attempt is None for authorization in seen.authorizations)
     if trusted and profile.acme.mode is not ACMEMode.TRUSTED:
         raise NotAllowed(f"profile {profile.name} asks for proof of control now: make a new order")
-
-
-async def _whole(tx: Transaction, order: Order, now: Millis) -> OrderView:
-    authorizations = await acme_orders.authorizations(tx, order.id)
-    job = None if order.job_id is None else await jobs.get(tx, order.job_id)
-    approval = None
-    if job is not None and job.approval_id is not None:
-        approval = await approvals.get(tx, job.approval_id)
-    return view(order, authorizations, job, approval, now)
 
 
 async def _take_limits(

@@ -41,7 +41,8 @@ class AuthorizationResources:
         if signed.payload:
             signed.fields()  # {} by the RFC; members that we do not know are ignored
             # Usually it takes milliseconds, and the client's next look finds the result.
-            found = await self._services.attempts.attempt(found, method, self._services.validation_wait)
+            wait = self._services.validation_wait
+            found = await self._services.attempts.attempt(signed.owner, found, method, wait)
         signed.asked.profile = found.profile
         response = answer(challenge_object(self._urls, found, method))
         response.add("Link", f'<{self._urls.authorization(found.id)}>;rel="up"')

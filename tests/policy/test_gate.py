@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 from cryptography import x509
 
+from ca.csr import parse_csr
 from policy import scheduler
 from policy.approvals import DecisionRefused
-from policy.enrollment import Refusal, Submitted, collect
-from store.ids import ApprovalId
+from policy.enrollment import Enrollment, Refusal, Requester, Submitted, collect
+from policy.profiles import GATED
+from store.ids import ApprovalId, ProfileName
 from store.records import ApprovalStatus, JobStatus, PrincipalKind, Verdict
 from tests.common.world import World, make_csr, make_world
 
@@ -130,6 +132,18 @@ async def test_an_approval_not_collected_in_time_is_worth_nothing(world: World) 
     assert (await world.job(first.job_id)).status is JobStatus.CANCELLED
     again = submitted(await world.ask("a.example"))
     assert again.status is JobStatus.AWAITING_APPROVAL
+
+
+async def test_a_profile_held_in_another_transaction_is_looked_up_again(world: World) -> None:
+    name, csr = ProfileName("default"), parse_csr(make_csr("a.example"))
+    held = await world.write(lambda tx: world.cache.held(tx, name))
+    await world.put_profile(GATED.model_copy(update={"name": "default"}))
+    requester = Requester(world.people["machine"].id, "test")
+    enrollment = Enrollment(name, csr, csr.identifiers)
+    outcome = submitted(
+        await world.write(lambda tx: world.gate.submit(tx, requester, enrollment, world.now, held=held))
+    )
+    assert outcome.status is JobStatus.AWAITING_APPROVAL
 
 
 async def test_names_that_were_not_authorized_are_refused(world: World) -> None:
