@@ -77,6 +77,16 @@ def test_refused_dns_names(text: str, words: str) -> None:
         parse_identifier("dns", text)
 
 
+def test_a_name_that_was_refused_is_refused_again() -> None:
+    """What is kept of earlier calls are names, never refusals, and never another spelling's answer."""
+    for _ in range(2):
+        with pytest.raises(NameRefused, match="inner hyphens"):
+            parse_identifier("dns", "a_b.example")
+    assert parse_identifier("dns", "A.example") == parse_identifier("dns", "a.example")
+    with pytest.raises(NameRefused, match="ends with a dot"):
+        parse_identifier("dns", "a.example.")
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
