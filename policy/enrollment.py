@@ -191,6 +191,8 @@ def _pin(
     plan: CertificatePlan,
     now: Millis,
 ) -> Request:
+    identifiers = identifiers_json(enrollment.authorized)
+    not_before, not_after = _optional_millis(enrollment.not_before), _optional_millis(enrollment.not_after)
     asked = {
         "kind": JobKind.ISSUE.value,
         "principal": requester.principal,
@@ -198,15 +200,15 @@ def _pin(
         # An approval speaks for one line: who may not decide must not change under those who did.
         "line": sorted(requester.line | {requester.principal}),
         "profile": [version.name, version.version, version.digest],
-        "identifiers": identifiers_json(enrollment.authorized),
+        "identifiers": identifiers,
         "subject": plan.subject.hex(),
         "key_usage": sorted(profile.key_usage),
         "extended_key_usage": sorted(plan.extended_key_usage),
         "must_staple": plan.must_staple,
-        "not_before": _optional_millis(enrollment.not_before),
-        "not_after": _optional_millis(enrollment.not_after),
+        "not_before": not_before,
+        "not_after": not_after,
     }
-    with_key = asked | {"key": enrollment.csr.spki_sha256.hex()}
+    digest = _digest(asked | {"key": enrollment.csr.spki_sha256.hex()})
     any_key = profile.approval is not None and profile.approval.covers is ApprovalCovers.NAMES
     return Request(
         id=RequestId(new_id(now)),
@@ -217,11 +219,11 @@ def _pin(
         profile=version.name,
         profile_version=version.version,
         body=enrollment.csr.der,
-        identifiers=identifiers_json(enrollment.authorized),
-        not_before=_optional_millis(enrollment.not_before),
-        not_after=_optional_millis(enrollment.not_after),
-        digest=_digest(with_key),
-        approval_digest=_digest(asked if any_key else with_key),
+        identifiers=identifiers,
+        not_before=not_before,
+        not_after=not_after,
+        digest=digest,
+        approval_digest=_digest(asked) if any_key else digest,
         source=requester.source,
         created_at=now,
     )

@@ -15,8 +15,11 @@ _ORDER: Final = {kind: place for place, kind in enumerate(IdentifierType)}
 
 def in_order(identifiers: Iterable[Identifier]) -> tuple[Identifier, ...]:
     """The identifiers in the one order that certificates list them: by type, then name, a wildcard after its base."""
+    found = tuple(identifiers)
+    if len(found) < 2:
+        return found
     return tuple(
-        sorted(identifiers, key=lambda i: (_ORDER[i.type], i.value.removeprefix("*."), i.value[:2] == "*."))
+        sorted(found, key=lambda i: (_ORDER[i.type], i.value.removeprefix("*."), i.value[:2] == "*."))
     )
 
 
@@ -34,10 +37,9 @@ def check_identifiers(profile: Profile, identifiers: Collection[Identifier]) -> 
         return (Reason(ReasonCode.TOO_MANY_NAMES, words),)
     reasons += [
         Reason(ReasonCode.NAME_NOT_ALLOWED, f"profile {profile.name} does not allow {_said(name)}", name)
-        for name in in_order(identifiers)
-        if not allows(profile, name)
+        for name in in_order([name for name in identifiers if not allows(profile, name)])
     ]
-    uris = [name for name in identifiers if name.type == IdentifierType.URI]
+    uris = [name for name in identifiers if name.type is IdentifierType.URI]
     if len(uris) > 1:
         reasons += [
             Reason(
@@ -99,6 +101,9 @@ def provable_by(profile: Profile, name: Identifier) -> tuple[ChallengeType, ...]
 
 def check_provable(profile: Profile, identifiers: Iterable[Identifier]) -> tuple[Reason, ...]:
     """A reason for each name that no challenge of the profile can prove (for mode = "challenge")."""
+    unprovable = [name for name in identifiers if not provable_by(profile, name)]
+    if not unprovable:
+        return ()
     offered = ", ".join(profile.acme.challenges)
     return tuple(
         Reason(
@@ -106,6 +111,5 @@ def check_provable(profile: Profile, identifiers: Iterable[Identifier]) -> tuple
             f"none of the challenges of profile {profile.name} ({offered}) can prove {_said(name)}",
             name,
         )
-        for name in in_order(identifiers)
-        if not provable_by(profile, name)
+        for name in in_order(unprovable)
     )

@@ -8,6 +8,7 @@ it: a profile that exists can be enforced, and one that cannot be read refuses e
 import hashlib
 import json
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Final, Self
 
 import tomli_w
@@ -102,8 +103,13 @@ class Profile(Section):
 
     def key_usage_for(self, algorithm: KeyAlgorithm) -> tuple[str, ...]:
         """The key usages of a certificate for a key of this algorithm, by their RFC 5280 names."""
-        able = _USAGES_OF_KEY.get(algorithm, _SIGNING)
-        return tuple(usage for usage in self.key_usage if usage in able)
+        return _able(self.key_usage, algorithm)
+
+
+@lru_cache(maxsize=1024)
+def _able(usages: tuple[str, ...], algorithm: KeyAlgorithm) -> tuple[str, ...]:
+    able = _USAGES_OF_KEY.get(algorithm, _SIGNING)
+    return tuple(usage for usage in usages if usage in able)
 
 
 def canonical_json(profile: Profile) -> bytes:

@@ -5,7 +5,7 @@ A limit of `count` per `period` lets a burst of `count` through at once and then
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -31,11 +31,18 @@ class Limit:
 
     count: int
     period: timedelta
+    milliseconds: int = field(init=False, repr=False)
+    """The period."""
+    interval: int = field(init=False, repr=False)
+    """Milliseconds in which one comes back."""
 
     def __post_init__(self) -> None:
         """Refuse a limit that nothing could pass, or that never refills."""
         if self.count < 1 or self.period < timedelta(seconds=1):
             raise ValueError("a limit lets at least one pass, in at least a second")
+        milliseconds = self.period // timedelta(milliseconds=1)
+        object.__setattr__(self, "milliseconds", milliseconds)
+        object.__setattr__(self, "interval", max(milliseconds // self.count, 1))
 
     @classmethod
     def parse(cls, text: str) -> "Limit":
@@ -45,16 +52,6 @@ class Limit:
             raise ValueError(f'{text!r} is not a limit: write a number, a slash and a span, as in "300/3h"')
         count, number, unit = match.groups()
         return cls(int(count), timedelta(**{_UNITS[unit]: int(number)}))
-
-    @property
-    def milliseconds(self) -> int:
-        """The period."""
-        return self.period // timedelta(milliseconds=1)
-
-    @property
-    def interval(self) -> int:
-        """Milliseconds in which one comes back."""
-        return max(self.milliseconds // self.count, 1)
 
     def wait(self, full_at: Millis | None, now: Millis) -> int:
         """Milliseconds until one can be taken from a bucket that is full again at `full_at`; 0 if there is one now."""

@@ -27,6 +27,7 @@ class SubjectNotAllowed(ValueError):
         self.problems: Final = tuple(problems)
 
 
+_FIT_FOR_A_COMMON_NAME: Final = (IdentifierType.DNS, IdentifierType.EMAIL)
 _MOST_VALUES: Final = 8
 """Of one field, such as several organizational units."""
 
@@ -73,8 +74,10 @@ def _common_name(
         return None
     if rules.common_name is CommonName.FIRST_NAME:
         # No address: certbot takes every common name for a DNS name, and gives up on a certificate that it has got.
-        fit = (name.value for name in identifiers if name.type in (IdentifierType.DNS, IdentifierType.EMAIL))
-        return next((value for value in fit if len(value) <= COMMON_NAME_MAX), None)
+        for type_, value in identifiers:
+            if type_ in _FIT_FOR_A_COMMON_NAME and len(value) <= COMMON_NAME_MAX:
+                return value
+        return None
     if csr.common_name is None:
         return None
     for name in identifiers:
@@ -102,6 +105,7 @@ def _rdn(field: SubjectField, text: str) -> bytes:
 _COMMON_NAME: Final = oids.encoded(oids.COMMON_NAME)
 
 
+@lru_cache(maxsize=1024)  # each is judged twice
 def _cn(name: str) -> bytes:
     """One RelativeDistinguishedName, written out because every certificate pays for it."""
     return der.tlv(0x31, der.sequence(_COMMON_NAME, der.tlv(0x0C, name.encode())))

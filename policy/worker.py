@@ -216,7 +216,8 @@ class Worker:
             raise CannotIssue("the profile and the job disagree about approval")
         # 2. Built and linted; nothing is signed yet.
         plan = decision.content
-        plan = replace(plan, not_after=min(plan.not_after, signer.issuer.not_after))
+        if plan.not_after > signer.issuer.not_after:
+            plan = replace(plan, not_after=signer.issuer.not_after)
         serial = Serial(random_serial()) if recorded is None else certificates.serial_number(recorded.serial)
         ticket = signer.prepare(claimed, content_of(plan, serial))
         # 3. What will be signed is written down first. After a crash it must come out the same.

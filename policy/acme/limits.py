@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from policy.rate_limits import Limit
@@ -21,6 +22,7 @@ class AcmeLimits:
     """Per account and name."""
 
 
+@lru_cache(maxsize=4096)
 def bucket_of_address(source: str) -> str:
     """Whose bucket a request from `source` is taken from: one host has a whole IPv6 network of this size."""
     try:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
+from typing import Final
 
 from ca.names import Identifier, IdentifierType
 from policy.approvals import usable
@@ -23,6 +24,9 @@ from store.records import (
     JobStatus,
     Order,
 )
+
+# Compared one by one: the hash of an enumeration's member is computed in Python.
+_WAITING: Final = (AuthorizationStatus.PENDING, AuthorizationStatus.VALID)
 
 
 class OrderStatus(StrEnum):
@@ -73,16 +77,15 @@ def view(
     parts = tuple(authorizations)
     if job is not None:
         return _with_job(order, parts, job, approval, now)
-    standings = {standing(part, now) for part in parts}
-    waiting = {AuthorizationStatus.PENDING, AuthorizationStatus.VALID}
-    if standings - waiting - {AuthorizationStatus.EXPIRED}:
+    standings = [standing(part, now) for part in parts]
+    if any(one not in _WAITING and one is not AuthorizationStatus.EXPIRED for one in standings):
         return _invalid(order, parts, Ending.AUTHORIZATION_FAILED, _why(parts, now))
     if order.expires_at <= now:
         words = "the order was not finalized in time: make a new one"
         return _invalid(order, parts, Ending.EXPIRED, words)
-    if standings - waiting:
+    if AuthorizationStatus.EXPIRED in standings:
         return _invalid(order, parts, Ending.AUTHORIZATION_FAILED, _why(parts, now))
-    ready = standings <= {AuthorizationStatus.VALID}
+    ready = AuthorizationStatus.PENDING not in standings
     return OrderView(order, OrderStatus.READY if ready else OrderStatus.PENDING, order.expires_at, parts)
 
 
@@ -94,8 +97,9 @@ def issued(ready: OrderView, job_id: JobId) -> OrderView:
 
 def standing(authorization: Authorization, now: Millis) -> AuthorizationStatus:
     """The status of an authorization at `now`: pending and valid ones end by themselves."""
-    alive = authorization.status in (AuthorizationStatus.PENDING, AuthorizationStatus.VALID)
-    return AuthorizationStatus.EXPIRED if alive and authorization.expires_at <= now else authorization.status
+    if authorization.expires_at <= now and authorization.status in _WAITING:
+        return AuthorizationStatus.EXPIRED
+    return authorization.status
 
 
 def identifiers_of(order: Order) -> tuple[Identifier, ...]:

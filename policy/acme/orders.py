@@ -3,7 +3,6 @@
 What an order looks like follows from its parts: `policy.acme.order_view`.
 """
 
-import json
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +26,7 @@ from store import acme_authorizations, acme_orders, approvals
 from store.clock import Millis, after, to_datetime, to_millis
 from store.database import Transaction
 from store.ids import AuthorizationId, IssuerName, OrderId, PrincipalId, ProfileName, new_id
+from store.json_text import encoder
 from store.records import (
     Account,
     Authorization,
@@ -36,6 +36,7 @@ from store.records import (
     ProfileVersion,
 )
 
+_encode: Final = encoder()
 _TOKEN_OCTETS: Final = 24  # RFC 8555 section 8.1 wants 128 bits
 
 
@@ -87,7 +88,7 @@ async def create(
         account_id=account.id,
         profile=version.name,
         profile_version=version.version,
-        identifiers=json.dumps([[i.type.value, i.value] for i in wanted.identifiers], separators=(",", ":")),
+        identifiers=_encode([[i.type.value, i.value] for i in wanted.identifiers]),
         not_before=None if wanted.not_before is None else to_millis(wanted.not_before),
         not_after=None if wanted.not_after is None else to_millis(wanted.not_after),
         # It promises nothing beyond the day on which an earlier proof, used again, is worth nothing any more.
@@ -310,7 +311,7 @@ async def _authorization(
         status=AuthorizationStatus.VALID if trusted else AuthorizationStatus.PENDING,
         expires_at=after(now, profile.acme.order_lifetime),
         token=secrets.token_urlsafe(_TOKEN_OCTETS),
-        methods=json.dumps(provable_by(profile, identifier)),
+        methods=_encode(provable_by(profile, identifier)),
         attempt=None,
         attempted_at=None,
         validated_at=now if trusted else None,
