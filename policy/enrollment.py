@@ -32,7 +32,7 @@ from store.json_text import encoder
 from store.records import Approval, ApprovalStatus, Job, JobKind, JobStatus, ProfileVersion, Request
 
 # The worker reads again what the front end has just read: the same bytes are the same request.
-read_csr: Final = lru_cache(maxsize=256)(parse_csr)
+read_csr: Final = lru_cache(maxsize=64)(parse_csr)
 _encode: Final = encoder(sort_keys=True)
 _SUPERSEDED: Final = "a later request of the same requester for the same names took its place"
 
@@ -97,9 +97,12 @@ class Gate:
     ) -> Submitted | Refusal:
         """Judge the request by the profile version in force and make its job.
 
-        `held` spares a second look at what the caller has looked up, and holds, in the same transaction. A job that needs nobody's approval is offered to `hand`; the other workers hear of it if there is none, or it
-        does not take it. Raises ProfileUnreadable when the profile is gone or cannot be read: nothing is stored.
-        NotTaken as `Hand.take` does.
+        `held` spares a second look at what the caller has looked up, and holds, in the same transaction. A job that
+        needs nobody's approval is offered to `hand`; the other workers hear of it if there is none, or it does not
+        take it.
+
+        Raises ProfileUnreadable when the profile is gone or cannot be read: nothing is stored. NotTaken as
+        `Hand.take` does.
         """
         if held is None or held.tx is not tx or held.version.name != enrollment.profile:
             held = await self._profiles.held(tx, enrollment.profile)

@@ -161,6 +161,7 @@ class Worker:
             claimed = await jobs.claim_at_once(tx, job_id, self._name, now, until)
             prepared = None if claimed is None else await self._prepare_or_fail(tx, claimed, now, until)
         except Exception as error:
+            log.error("worker.not_taken", job=job_id, error=repr(error))
             raise NotTaken(repr(error)) from error
         return None if prepared is None else Taken(self, prepared)
 

@@ -70,65 +70,38 @@ class _Move:
 
 _INSERT: Final = insert_row(jobs)
 _GET: Final = select_by(Job, jobs, "id")
+_PENDING: Final = jobs.c.status == JobStatus.PENDING.value
+# Whoever claims, and however a job comes to it: these are the conditions.
+_MAY_BE_CLAIMED: Final = (
+    jobs.c.kind == JobKind.ISSUE.value,
+    _PENDING,
+    jobs.c.held == false(),
+    jobs.c.run_after <= bindparam("now"),
+)
+_RUN: Final = (
+    update(jobs)
+    .values(
+        status=JobStatus.RUNNING.value,
+        fence=jobs.c.fence + 1,
+        attempts=jobs.c.attempts + 1,
+        worker=bindparam("by"),
+        lease_until=bindparam("until"),
+        updated_at=bindparam("now"),
+    )
+    .returning(*_COLUMNS)
+)
 _CLAIMABLE: Final = (
     select(jobs.c.id)
-    .where(
-        jobs.c.kind == JobKind.ISSUE.value,
-        jobs.c.status == JobStatus.PENDING.value,
-        jobs.c.held == false(),
-        jobs.c.run_after <= bindparam("now"),
-    )
+    .where(*_MAY_BE_CLAIMED)
     .order_by(jobs.c.run_after)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
     # Apart, so that it is run once: inside the update PostgreSQL may run it for every row, and the limit is none.
     .cte("claimable")
 )
-_CLAIM: Final = Statement(
-    update(jobs)
-    .where(jobs.c.id.in_(select(_CLAIMABLE.c.id)), jobs.c.status == JobStatus.PENDING.value)
-    .values(
-        status=JobStatus.RUNNING.value,
-        fence=jobs.c.fence + 1,
-        attempts=jobs.c.attempts + 1,
-        worker=bindparam("by"),
-        lease_until=bindparam("until"),
-        updated_at=bindparam("now"),
-    )
-    .returning(*_COLUMNS)
-)
-_CLAIM_AT_ONCE: Final = Statement(
-    update(jobs)
-    .where(
-        jobs.c.id == bindparam("key"),
-        jobs.c.kind == JobKind.ISSUE.value,
-        jobs.c.status == JobStatus.PENDING.value,
-        jobs.c.held == false(),
-        jobs.c.run_after <= bindparam("now"),
-    )
-    .values(
-        status=JobStatus.RUNNING.value,
-        fence=jobs.c.fence + 1,
-        attempts=jobs.c.attempts + 1,
-        worker=bindparam("by"),
-        lease_until=bindparam("until"),
-        updated_at=bindparam("now"),
-    )
-    .returning(*_COLUMNS)
-)
-_CLAIM_ONE: Final = Statement(
-    update(jobs)
-    .where(jobs.c.id == bindparam("key"), jobs.c.status == JobStatus.PENDING.value)
-    .values(
-        status=JobStatus.RUNNING.value,
-        fence=jobs.c.fence + 1,
-        attempts=jobs.c.attempts + 1,
-        worker=bindparam("by"),
-        lease_until=bindparam("until"),
-        updated_at=bindparam("now"),
-    )
-    .returning(*_COLUMNS)
-)
+_CLAIM: Final = Statement(_RUN.where(jobs.c.id.in_(select(_CLAIMABLE.c.id)), _PENDING))
+_CLAIM_AT_ONCE: Final = Statement(_RUN.where(jobs.c.id == bindparam("key"), *_MAY_BE_CLAIMED))
+_CLAIM_ONE: Final = Statement(_RUN.where(jobs.c.id == bindparam("key"), _PENDING))
 _APPROVE: Final = Statement(
     _Move(JobStatus.AWAITING_APPROVAL, JobStatus.PENDING)
     .update()

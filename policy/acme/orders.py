@@ -174,7 +174,8 @@ async def finalize(
 ) -> tuple[OrderView, Submitted] | RequestRefused:
     """Submit the order's request to the gate, which may give its job to `hand`. One finalize wins.
 
-    What is returned beside the job is the order as it was before. Returns RequestRefused rather than raising it: the record of the refusal stays.
+    What is returned beside the job is the order as it was before. Returns RequestRefused rather than raising it: the
+    record of the refusal stays.
     Raises AccountEnded, NotFound, NotAllowed, OrderNotReady, ExternalAccountRequired, ExternalAccountRefused,
     IdentifiersRefused, ProfileUnreadable, NotTaken.
     """

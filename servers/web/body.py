@@ -1,6 +1,7 @@
 """The body of a request, read whole: bounded in octets and in patience."""
 
 import asyncio
+from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
@@ -8,14 +9,12 @@ from aiohttp.http import HttpVersion11
 from servers.web.problem import Problem, ProblemError
 
 
+@dataclass(frozen=True, slots=True)
 class BodyBounds:
     """How many octets a body may have, and for how many seconds the rest of one is waited for."""
 
-    __slots__ = ("most", "seconds")
-
-    def __init__(self, most: int, seconds: float) -> None:
-        self.most = most
-        self.seconds = seconds
+    most: int
+    seconds: float
 
 
 async def read_body(request: web.BaseRequest, bounds: BodyBounds) -> bytes:

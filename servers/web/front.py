@@ -101,7 +101,12 @@ class Front:
 
 def _path(target: str) -> str:
     """The path of a request target, which may be in absolute form (RFC 9112 section 3.2.2)."""
-    return target.partition("?")[0] if target.startswith("/") else urlsplit(target).path
+    if target.startswith("/"):
+        return target.partition("?")[0]
+    try:
+        return urlsplit(target).path
+    except ValueError:  # a host in brackets that do not close: no realm's
+        return ""
 
 
 def patient_for(body_seconds: float, max_body: int) -> Middleware:

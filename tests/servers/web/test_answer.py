@@ -22,8 +22,7 @@ DATE = "Wed, 25 Nov 2026 00:00:00 GMT"
 class Echo:
     """A realm below /echo/ that answers with what a test put there."""
 
-    def __init__(self, make: "type[Answer] | None" = None) -> None:
-        del make
+    def __init__(self) -> None:
         self.next = Answer(b"whole", headers=[("Content-Type", "text/plain")])
         self.paths: list[str] = []
 
@@ -77,6 +76,15 @@ async def test_one_request_and_its_answer(request_line: bytes, connection: bytes
     assert {b"Server: certctl", b"Content-Length: 5", b"Content-Type: text/plain", expected} <= set(lines)
     assert body == b"whole"
     assert echo.paths == ["/echo/a"]
+
+
+@pytest.mark.parametrize("target", [b"http://[::1/echo/a", b"echo", b"*", b"http://"])
+async def test_a_target_that_cannot_be_read_is_nobodys(target: bytes) -> None:
+    echo = Echo()
+    async with site(echo) as (port, _):
+        came = await talk(port, b"OPTIONS " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert came.startswith(b"HTTP/1.1 4")
+    assert not echo.paths
 
 
 async def test_connections_are_kept_where_the_client_keeps_them() -> None:
