@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import HttpVersion11
 
@@ -23,7 +24,7 @@ _WITHOUT_BODY: Final = (204, 304)
 class Answer:
     """Status, headers in the order in which they were added, and body."""
 
-    __slots__ = ("_closes", "body", "headers", "keep_alive", "route", "status")
+    __slots__ = ("_closes", "_writer", "body", "headers", "keep_alive", "route", "status")
 
     def __init__(
         self, body: bytes = b"", status: int = 200, headers: list[tuple[str, str]] | None = None
@@ -35,6 +36,7 @@ class Answer:
         """The template of the path that was asked for, for the metrics; empty for none of ours."""
         self.keep_alive = True
         self._closes = False
+        self._writer: AbstractStreamWriter | None = None
 
     def add(self, name: str, value: str) -> None:
         """One more header; `name` is written as it should be sent."""
@@ -61,14 +63,14 @@ class Answer:
         elif request.version < HttpVersion11:
             connection = "\r\nConnection: keep-alive"
         head = self.head(rfc822_formatted_time(), connection)
-        protocol = request.protocol
-        transport = protocol.transport
+        transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
         silent = request.method == "HEAD" or self.status in _WITHOUT_BODY
         transport.write(head if silent else head + self.body)
-        if protocol.writing_paused:
-            await request.writer.drain()
+        self._writer = request.writer
 
     async def write_eof(self) -> None:
-        """Nothing is left to be sent."""
+        """Wait until a slow client has taken enough of it; without `prepare` there is nothing to wait for."""
+        if self._writer is not None:
+            await self._writer.drain()

@@ -101,12 +101,8 @@ class Front:
 
 def _path(target: str) -> str:
     """The path of a request target, which may be in absolute form (RFC 9112 section 3.2.2)."""
-    if target.startswith("/"):
-        return target.partition("?")[0]
-    try:
-        return urlsplit(target).path
-    except ValueError:  # a host in brackets that do not close: no realm's
-        return ""
+    # What urlsplit cannot read, the parser has refused already.
+    return target.partition("?")[0] if target.startswith("/") else urlsplit(target).path
 
 
 def patient_for(body_seconds: float, max_body: int) -> Middleware:

@@ -78,7 +78,9 @@ async def test_one_request_and_its_answer(request_line: bytes, connection: bytes
     assert echo.paths == ["/echo/a"]
 
 
-@pytest.mark.parametrize("target", [b"http://[::1/echo/a", b"echo", b"*", b"http://"])
+@pytest.mark.parametrize(
+    "target", ["http://\u2100.test/echo/a".encode(), b"http://[::1/echo/a", b"echo", b"*", b"http://"]
+)
 async def test_a_target_that_cannot_be_read_is_nobodys(target: bytes) -> None:
     echo = Echo()
     async with site(echo) as (port, _):
