@@ -171,7 +171,8 @@ class AcmeFront:
         if not directory or asked.request.method == "POST" or response.status >= 400:
             nonce = self.services.nonces.fresh(self.services.clock())
             response.headers.append(("Replay-Nonce", nonce))
-        response.headers.append(("Cache-Control", "no-store"))
+        if response.status < 400:  # problem documents say so already
+            response.headers.append(("Cache-Control", "no-store"))
         if not directory:
             index = self.urls.resource(asked.profile, "directory")
             response.headers.append(("Link", f'<{index}>;rel="index"'))

@@ -32,6 +32,11 @@ def links(answer: Answer) -> dict[str, str]:
     return found
 
 
+def repeated(answer: Answer) -> set[str]:
+    """The headers that stand there more than once."""
+    return {name for name in answer.headers if len(answer.headers.getall(name)) > 1}
+
+
 async def get(session: aiohttp.ClientSession, url: str, method: str = "GET") -> Answer:
     async with session.request(method, url) as response:
         return Answer(response.status, response.headers.copy(), await response.read())
@@ -148,6 +153,7 @@ class TestNonces:
         for answer in (head, found):
             assert NONCE.fullmatch(answer.headers["Replay-Nonce"])
             assert answer.headers["Cache-Control"] == "no-store"
+            assert repeated(answer) <= {"Link"}
             assert links(answer)["index"] == client.directory_url.replace("/acme/", "/acme/default/")
 
     async def test_post_as_get_works_for_the_directory_and_for_nonces(self, client: AcmeClient) -> None:
@@ -200,6 +206,7 @@ class TestNonces:
             assert answer.headers["Replay-Nonce"] not in seen | {nonce}
             seen.add(answer.headers["Replay-Nonce"])
             assert answer.headers["Cache-Control"] == "no-store"
+            assert repeated(answer) <= {"Link"}
         assert (await client.post(client.kid or "")).status == 200  # with the nonce of the last refusal
 
     async def test_what_the_framework_refuses_brings_one_too(self, server: AcmeServer) -> None:
