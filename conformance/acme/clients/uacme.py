@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -20,6 +22,8 @@ from conformance.acme.client import (
     version_of,
 )
 from conformance.acme.programs import on_path
+
+_PROBE = "probe.uacme.test"
 
 
 class Uacme(Client):
@@ -96,7 +100,7 @@ class Uacme(Client):
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             try:
                 until = time.monotonic() + 10
-                while not Path(self._socket).exists():
+                while not _presents(self._socket, self.stage.tlsalpn01_port):
                     if process.poll() is not None or time.monotonic() > until:
                         raise ClientFailed(command, "did not start", (self.folder / "ualpn.log").read_text())
                     time.sleep(0.02)
@@ -104,3 +108,28 @@ class Uacme(Client):
             finally:
                 process.terminate()
                 process.wait()
+
+
+def _presents(path: str, port: int) -> bool:
+    """Whether ualpn does what it is told: its socket is there before its worker is, which hangs up until then."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["acme-tls/1"])
+    try:
+        _tell(path, f"auth {_PROBE} {'A' * 43}")
+        with (
+            socket.create_connection(("127.0.0.1", port), 1) as connection,
+            context.wrap_socket(connection, server_hostname=_PROBE),
+        ):
+            _tell(path, f"unauth {_PROBE}")
+            return True
+    except OSError:
+        return False
+
+
+def _tell(path: str, command: str) -> None:
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(1)
+        control.connect(path)
+        control.sendall(command.encode() + b"\n")
+        control.recv(100)
