@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from policy.validation import Problem
+from policy.validation import Problem, dns_transport
 from policy.validation.dns_client import MOST_CNAMES, Answer, DNSClient, Outcome
 from policy.validation.dns_wire import RRType, text_of
 from policy.validation.records import Trail
@@ -148,8 +149,10 @@ async def test_a_dead_resolver_alone_is_named() -> None:
     assert f"127.0.0.1:{port}: no DNS server answers there" in answer.failure().detail
 
 
-async def test_a_lost_datagram_is_asked_for_again() -> None:
+async def test_a_lost_datagram_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
+    drawn = itertools.count(1)
+    monkeypatch.setattr(dns_transport.secrets, "randbits", lambda _: next(drawn))
 
     def second_time(asked: bytes) -> list[bytes]:
         seen.append(asked)
@@ -157,7 +160,7 @@ async def test_a_lost_datagram_is_asked_for_again() -> None:
 
     async with resolver(second_time) as only:
         assert texts(await ask([only], "a.test", dns_timeout=0.2)) == [b"value"]
-    assert seen[0][:2] != seen[1][:2], "the second question is a new one"
+    assert [question[:2] for question in seen] == [b"\0\1", b"\0\2"], "the second question is a new one"
 
 
 async def test_silence_ends_in_time() -> None:
