@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import itertools
+import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from policy.validation import Problem, dns_transport
+from policy.validation import Problem
 from policy.validation.dns_client import MOST_CNAMES, Answer, DNSClient, Outcome
 from policy.validation.dns_wire import RRType, text_of
 from policy.validation.records import Trail
@@ -152,7 +153,7 @@ async def test_a_dead_resolver_alone_is_named() -> None:
 async def test_a_lost_datagram_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     drawn = itertools.count(1)
-    monkeypatch.setattr(dns_transport.secrets, "randbits", lambda _: next(drawn))
+    monkeypatch.setattr(secrets, "randbits", lambda _: next(drawn))
 
     def second_time(asked: bytes) -> list[bytes]:
         seen.append(asked)
